@@ -1,0 +1,10 @@
+//! The contracts between Weir's parts. No I/O, no async runtime, no connector: whoever implements a source or a sink needs
+//! this crate and `weir-model`, and nothing else of the host.
+
+pub mod config;
+pub mod error;
+pub mod sink;
+
+pub use config::{ConfigDef, Effect, Importance, Key, KeyType, Settings};
+pub use error::{Cure, Error, Finding, Place, Severity};
+pub use sink::{Block, BlockId, Record, Route, Sink};

@@ -1,0 +1,1 @@
+//! What the user wrote (TOML, Connect JSON, properties) into settings and findings.

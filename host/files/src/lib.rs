@@ -1,0 +1,1 @@
+//! Standard output, files and nowhere as sinks.

@@ -1,0 +1,1 @@
+//! Captures PostgreSQL: replication protocol, slot and publication, type table, snapshot.

@@ -1,0 +1,1 @@
+//! Where offsets last: the embedded file, and memory for tests.

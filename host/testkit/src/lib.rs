@@ -1,0 +1,1 @@
+//! Real services for tests: from a URL, or local programs on free ports in temporary directories.
