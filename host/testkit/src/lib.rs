@@ -1,1 +1,9 @@
 //! Real services for tests: from a URL, or local programs on free ports in temporary directories.
+
+pub mod kafka;
+pub mod maven;
+pub mod postgres;
+pub mod process;
+
+pub use kafka::Kafka;
+pub use postgres::Postgres;

@@ -1,0 +1,402 @@
+//! Programs: what becomes of a row, for a whole chain of transforms. The source's own program is the first one; a step is put
+//! behind it by binding each layout that can leave it, and moving the step's rules onto the leaves of that layout.
+
+use crate::edit::Input;
+use crate::{Batch, BindError, Binding, Check, Edit, Failure, Layout, Name, Node, Row, Shape, Verdict};
+use std::sync::Arc;
+
+/// A step of a chain, as composition sees it.
+pub trait Bind {
+    /// The shape's number at this step (equal shapes have one number) and what the step makes of it.
+    fn bind(&mut self, shape: &Shape) -> Result<(u32, Arc<Binding>), Fault>;
+}
+
+/// Why a shape could not be bound.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Fault {
+    /// the transform refuses the shape: every row of it fails like this
+    Rows(Failure),
+    /// the transform broke its contract: the chain cannot run
+    Broken(BindError),
+}
+
+/// What becomes of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fate {
+    Emit(u16),
+    Fan(Vec<Fate>),
+    /// the number of the rule that drops it, in [`Program::drops`]
+    Drop(u16),
+    /// the number of the failure, in [`Program::failures`]
+    Fail(u16),
+    Ask(Box<Question>),
+    /// into a guest: the number of a [`Call`]
+    Call(u16),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Question {
+    pub rules: Vec<(Vec<Check>, Fate)>,
+    pub otherwise: Fate,
+}
+
+/// The rule that drops rows, for counting them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RuleName {
+    pub step: u16,
+    pub rule: Name,
+}
+
+/// Rows that leave the program for a guest's `apply` and come back with computed columns.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub step: u16,
+    pub shape: u32,
+    pub binding: Arc<Binding>,
+    /// behind the fields of the shape, for this layout
+    pub nodes: Arc<[Node]>,
+    /// the record as it came into the step
+    pub layout: Arc<Layout>,
+    /// the batch's column of the first compute
+    pub base: u16,
+    /// what becomes of an output row, by the layout that the guest chose
+    pub then: Vec<Fate>,
+}
+
+/// A chain bound to a stream: a decision for each row, and the layouts it decides between.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    pub fate: Fate,
+    pub layouts: Vec<Layout>,
+    pub drops: Vec<RuleName>,
+    pub failures: Vec<(u16, Failure)>,
+    pub calls: Vec<Call>,
+    /// first column of each (step, shape) that computes
+    bases: Vec<(u16, u32, u16)>,
+    /// computed columns in all
+    pub columns: u16,
+}
+
+/// A record to write: row `row` of the batch by a layout. `origin` is the source's row; it differs from `row` only where a
+/// guest made several records of one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pick {
+    pub row: u32,
+    pub origin: u32,
+    pub layout: u16,
+}
+
+/// Layouts that one chain may have for one stream. Beyond it composition has gone wrong.
+const MOST_LAYOUTS: usize = 4096;
+
+// === impl Fate ===
+
+impl Default for Fate {
+    fn default() -> Self {
+        Fate::Emit(0)
+    }
+}
+
+/// What [`Program::decide`] found out; kept from batch to batch for its allocations.
+#[derive(Default, Debug)]
+pub struct Decision {
+    pub picks: Vec<Pick>,
+    /// (call, row)
+    pub calls: Vec<(u16, u32)>,
+    /// (row, failure)
+    pub failed: Vec<(u32, u16)>,
+    /// (row, rule)
+    pub dropped: Vec<(u32, u16)>,
+}
+
+impl Decision {
+    pub fn clear(&mut self) {
+        self.picks.clear();
+        self.calls.clear();
+        self.failed.clear();
+        self.dropped.clear();
+    }
+}
+
+// === impl Program ===
+
+impl Program {
+    /// A source's own program.
+    pub fn source(fate: Fate, layouts: Vec<Layout>) -> Self {
+        Program { fate, layouts, ..Default::default() }
+    }
+
+    /// Puts one more step behind the chain.
+    pub fn then(&self, step: u16, bind: &mut dyn Bind) -> Result<Program, BindError> {
+        let mut next = Composer { old: self, step, bind, next: self.empty_after(), bound: vec![] };
+        next.next.fate = next.follow(&self.fate, &mut vec![])?;
+        for (i, call) in self.calls.iter().enumerate() {
+            let then = call.then.iter().map(|f| next.follow(f, &mut vec![])).collect::<Result<_, _>>()?;
+            if let Some(slot) = next.next.calls.get_mut(i) {
+                slot.then = then;
+            }
+        }
+        Ok(next.next)
+    }
+
+    /// What stays when another step follows: earlier drops, failures and calls.
+    fn empty_after(&self) -> Program {
+        let calls = self.calls.iter().map(|c| Call { then: vec![], ..c.clone() }).collect();
+        let (drops, failures, bases) = (self.drops.clone(), self.failures.clone(), self.bases.clone());
+        Program { fate: Fate::default(), layouts: vec![], drops, failures, calls, bases, columns: self.columns }
+    }
+
+    /// Layouts that only a batch's values showed to be needed: what becomes of rows that take them, with the steps behind.
+    pub fn add(&mut self, call: u16, edits: &[Edit], behind: &mut [(u16, &mut dyn Bind)]) -> Result<(), BindError> {
+        let Some(at) = self.calls.get(call as usize).cloned() else { return Err("no such call".into()) };
+        let input = Input { nodes: &at.nodes, computes: &at.binding.computes, base: at.base, computed: true };
+        let layout = at.layout.edit(edits, &input)?;
+        let mut tail = Program { fate: Fate::Emit(0), layouts: vec![layout], ..self.empty_after() };
+        for (step, bind) in behind {
+            tail = tail.then(*step, *bind)?;
+        }
+        let shift = self.layouts.len() as u16;
+        let fate = tail.fate.shifted(shift);
+        let known = self.calls.len();
+        self.calls.extend(tail.calls.into_iter().skip(known).map(|mut c| {
+            c.then = c.then.iter().map(|f| f.shifted(shift)).collect();
+            c
+        }));
+        self.layouts.extend(tail.layouts);
+        (self.drops, self.failures, self.bases, self.columns) = (tail.drops, tail.failures, tail.bases, tail.columns);
+        if let Some(c) = self.calls.get_mut(call as usize) {
+            c.then.push(fate);
+        }
+        Ok(())
+    }
+
+    /// What becomes of the batch's rows, in their order.
+    pub fn decide(&self, batch: &Batch, out: &mut Decision) {
+        if let Fate::Emit(layout) = self.fate {
+            let all = (0..batch.rows.len() as u32).map(|row| Pick { row, origin: row, layout });
+            return out.picks.extend(all);
+        }
+        for (r, row) in batch.rows.iter().enumerate() {
+            self.fate.walk(batch, row, r as u32, r as u32, out);
+        }
+    }
+}
+
+impl Fate {
+    /// Puts what becomes of a row into `out`.
+    pub fn walk(&self, batch: &Batch, row: &Row, r: u32, origin: u32, out: &mut Decision) {
+        match self {
+            Fate::Emit(layout) => out.picks.push(Pick { row: r, origin, layout: *layout }),
+            Fate::Fan(all) => all.iter().for_each(|f| f.walk(batch, row, r, origin, out)),
+            Fate::Drop(rule) => out.dropped.push((r, *rule)),
+            Fate::Fail(failure) => out.failed.push((r, *failure)),
+            Fate::Call(call) => out.calls.push((*call, r)),
+            Fate::Ask(q) => {
+                let hit = q.rules.iter().find(|(when, _)| when.iter().all(|c| c.holds(batch, row, r)));
+                hit.map_or(&q.otherwise, |(_, f)| f).walk(batch, row, r, origin, out)
+            }
+        }
+    }
+
+    fn shifted(&self, by: u16) -> Fate {
+        match self {
+            Fate::Emit(l) => Fate::Emit(l + by),
+            Fate::Fan(all) => Fate::Fan(all.iter().map(|f| f.shifted(by)).collect()),
+            Fate::Ask(q) => {
+                let rules = q.rules.iter().map(|(w, f)| (w.clone(), f.shifted(by))).collect();
+                Fate::Ask(Box::new(Question { rules, otherwise: q.otherwise.shifted(by) }))
+            }
+            other => other.clone(),
+        }
+    }
+}
+
+impl Call {
+    fn same(&self, other: &Call) -> bool {
+        self.step == other.step && self.shape == other.shape && self.layout == other.layout && self.base == other.base
+    }
+}
+
+// === impl Composer ===
+
+/// Puts one step behind a program.
+struct Composer<'a> {
+    old: &'a Program,
+    step: u16,
+    bind: &'a mut dyn Bind,
+    next: Program,
+    /// (layout of the old program, what was known when it was met) need not be the same twice; edited layouts are interned
+    bound: Vec<(u16, Arc<Shape>, Vec<Node>)>,
+}
+
+type Known = Vec<(Check, bool)>;
+
+impl Composer<'_> {
+    fn follow(&mut self, fate: &Fate, known: &mut Known) -> Result<Fate, BindError> {
+        Ok(match fate {
+            Fate::Fan(all) => Fate::Fan(all.iter().map(|f| self.follow(f, known)).collect::<Result<_, _>>()?),
+            Fate::Drop(_) | Fate::Fail(_) | Fate::Call(_) => fate.clone(),
+            Fate::Ask(q) => {
+                let mut rules = vec![];
+                let depth = known.len();
+                for (when, f) in &q.rules {
+                    let here = known.len();
+                    known.extend(when.iter().map(|c| (c.clone(), true)));
+                    rules.push((when.clone(), self.follow(f, known)?));
+                    known.truncate(here);
+                    if let [only] = when.as_slice() {
+                        known.push((only.clone(), false));
+                    }
+                }
+                let otherwise = self.follow(&q.otherwise, known)?;
+                known.truncate(depth);
+                if rules.iter().all(|(_, f)| *f == otherwise) {
+                    return Ok(otherwise);
+                }
+                Fate::Ask(Box::new(Question { rules, otherwise }))
+            }
+            Fate::Emit(i) => self.emit(*i, known)?,
+        })
+    }
+
+    fn describe(&mut self, i: u16) -> Result<(Arc<Shape>, Vec<Node>), BindError> {
+        if let Some((_, shape, nodes)) = self.bound.iter().find(|b| b.0 == i) {
+            return Ok((shape.clone(), nodes.clone()));
+        }
+        let layout = self.old.layouts.get(i as usize).ok_or("no such layout")?;
+        let (shape, nodes) = layout.describe()?;
+        let shape = Arc::new(shape);
+        self.bound.push((i, shape.clone(), nodes.clone()));
+        Ok((shape, nodes))
+    }
+
+    fn emit(&mut self, i: u16, known: &Known) -> Result<Fate, BindError> {
+        let (shape, nodes) = self.describe(i)?;
+        let layout = self.old.layouts.get(i as usize).ok_or("no such layout")?;
+        let (number, binding) = match self.bind.bind(&shape) {
+            Ok(bound) => bound,
+            Err(Fault::Broken(e)) => return Err(e),
+            Err(Fault::Rows(failure)) => return Ok(self.fail(failure)),
+        };
+        let step = Step { layout, nodes, binding, number };
+        let mut known = known.clone();
+        let (mut rules, mut otherwise) = (vec![], None);
+        for rule in &step.binding.rules {
+            let mut when = vec![];
+            let mut possible = true;
+            for test in &rule.when {
+                let check = Check::new(test, &step.nodes, &layout.unavailable)?;
+                match check.settled(&known) {
+                    Some(true) => {}
+                    Some(false) => possible = false,
+                    None => when.push(check),
+                }
+            }
+            if !possible {
+                continue;
+            }
+            let fate = self.verdict(&step, &rule.then, &rule.name)?;
+            if when.is_empty() {
+                otherwise = Some(fate);
+                break;
+            }
+            if let [only] = when.as_slice() {
+                known.push((only.clone(), false));
+            }
+            rules.push((when, fate));
+        }
+        let otherwise = match otherwise {
+            Some(fate) => fate,
+            None => self.verdict(&step, &step.binding.otherwise, &"otherwise".into())?,
+        };
+        if rules.iter().all(|(_, f)| *f == otherwise) {
+            return Ok(otherwise);
+        }
+        Ok(Fate::Ask(Box::new(Question { rules, otherwise })))
+    }
+
+    fn fail(&mut self, failure: Failure) -> Fate {
+        let at = self.next.failures.iter().position(|f| *f == (self.step, failure.clone()));
+        Fate::Fail(at.unwrap_or_else(|| {
+            self.next.failures.push((self.step, failure));
+            self.next.failures.len() - 1
+        }) as u16)
+    }
+
+    fn verdict(&mut self, step: &Step, verdict: &Verdict, rule: &Name) -> Result<Fate, BindError> {
+        Ok(match verdict {
+            Verdict::Emit(layouts) => match layouts.as_slice() {
+                [] => {
+                    let name = RuleName { step: self.step, rule: rule.clone() };
+                    let at = self.next.drops.iter().position(|r| *r == name);
+                    Fate::Drop(at.unwrap_or_else(|| {
+                        self.next.drops.push(name);
+                        self.next.drops.len() - 1
+                    }) as u16)
+                }
+                [one] => self.layout(step, *one, false)?,
+                many => Fate::Fan(many.iter().map(|l| self.layout(step, *l, false)).collect::<Result<_, _>>()?),
+            },
+            Verdict::Fail(failure) => self.fail(failure.clone()),
+            Verdict::Apply => Fate::Call(self.call(step)?),
+        })
+    }
+
+    fn base(&mut self, step: &Step) -> u16 {
+        let known = self.next.bases.iter().find(|b| (b.0, b.1) == (self.step, step.number));
+        known.map(|b| b.2).unwrap_or_else(|| {
+            let base = self.next.columns;
+            self.next.columns += step.binding.computes.len() as u16;
+            self.next.bases.push((self.step, step.number, base));
+            base
+        })
+    }
+
+    fn layout(&mut self, step: &Step, index: u32, computed: bool) -> Result<Fate, BindError> {
+        let edits = match step.binding.layouts.get(index as usize) {
+            Some(edits) => edits.as_slice(),
+            None if index == 0 && step.binding.layouts.is_empty() => &[],
+            None => return Err(BindError(format!("there is no layout {index}"))),
+        };
+        let base = self.base(step);
+        let input = Input { nodes: &step.nodes, computes: &step.binding.computes, base, computed };
+        let made = step.layout.edit(edits, &input)?;
+        let at = self.next.layouts.iter().position(|l| *l == made);
+        let at = at.unwrap_or_else(|| {
+            self.next.layouts.push(made);
+            self.next.layouts.len() - 1
+        });
+        if at >= MOST_LAYOUTS {
+            return Err(BindError(format!("the chain needs more than {MOST_LAYOUTS} layouts for one stream")));
+        }
+        Ok(Fate::Emit(at as u16))
+    }
+
+    fn call(&mut self, step: &Step) -> Result<u16, BindError> {
+        let base = self.base(step);
+        let layouts = step.binding.layouts.len().max(1) as u32;
+        let then = (0..layouts).map(|l| self.layout(step, l, true)).collect::<Result<_, _>>()?;
+        let call = Call {
+            step: self.step,
+            shape: step.number,
+            binding: step.binding.clone(),
+            nodes: step.nodes.clone().into(),
+            layout: Arc::new(step.layout.clone()),
+            base,
+            then,
+        };
+        let at = self.next.calls.iter().position(|c| c.same(&call));
+        Ok(at.unwrap_or_else(|| {
+            self.next.calls.push(call);
+            self.next.calls.len() - 1
+        }) as u16)
+    }
+}
+
+/// What a layout met at this step.
+struct Step<'a> {
+    layout: &'a Layout,
+    nodes: Vec<Node>,
+    binding: Arc<Binding>,
+    number: u32,
+}

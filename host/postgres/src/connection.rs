@@ -1,0 +1,453 @@
+//! One session with a server: connecting, simple queries, and the ways into COPY and replication.
+//!
+//! A client of our own, and a blocking one: no library offers CopyBoth, and the receive tricks of [`crate::replication`]
+//! need plain blocking reads.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use weir_api::Error;
+
+use crate::authentication::{Authentication, Step};
+use crate::copy::CopyOut;
+use crate::frame::{self, HEADER, broken};
+use crate::options::{ConnectOptions, SslMode};
+use crate::server_error::{Peer, ServerError};
+use crate::socket::{Socket, Stream};
+use crate::tls::Session;
+
+/// Rows of a simple query, every value as text.
+pub type Rows = Vec<Vec<Option<String>>>;
+
+/// A session. Everything blocks; one thread owns it.
+pub struct Connection {
+    pub(crate) stream: Stream,
+    pub(crate) peer: Peer,
+    /// bytes from the server that were not looked at yet, from `read`
+    incoming: Vec<u8>,
+    read: usize,
+    /// until when the server must have answered, while it must
+    deadline: Option<Instant>,
+    /// the server let us in
+    started: bool,
+    /// in the middle of something that nobody will finish
+    spoilt: bool,
+    parameters: BTreeMap<String, String>,
+    backend: u32,
+}
+
+/// Whether TLS is tried.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Encryption {
+    Never,
+    IfOffered,
+    Always,
+}
+
+/// A frame in `incoming`.
+struct Received {
+    tag: u8,
+    body: Range<usize>,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// # Errors
+    /// `postgres.connect` (retry), `postgres.tls`, `postgres.password`, `postgres.access`, `postgres.authentication`,
+    /// `postgres.role-missing`, `postgres.right-missing`, `postgres.database-missing`, `postgres.starting` (retry),
+    /// `postgres.shutting-down` (retry), `postgres.connections-exhausted` (retry).
+    pub fn connect(options: &ConnectOptions) -> Result<Connection, Error> {
+        // TLS on a unix socket is ignored, as libpq does.
+        let mode = if options.is_unix() { SslMode::Disable } else { options.sslmode };
+        let (first, second) = match mode {
+            SslMode::Disable => (Encryption::Never, None),
+            SslMode::Allow => (Encryption::Never, Some(Encryption::Always)),
+            SslMode::Prefer => (Encryption::IfOffered, Some(Encryption::Never)),
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => (Encryption::Always, None),
+        };
+        match (Self::attempt(options, first), second) {
+            // Refused in this way, it may be let in the other way; the first refusal is the one that says why.
+            (Err(error), Some(second)) if matches!(error.code(), "postgres.access" | "postgres.tls") => {
+                Self::attempt(options, second).map_err(|_| error)
+            }
+            (result, _) => result,
+        }
+    }
+
+    fn attempt(options: &ConnectOptions, encryption: Encryption) -> Result<Connection, Error> {
+        let peer = Peer { address: options.address(), user: options.user.clone(), database: options.database.clone() };
+        let socket = Socket::connect(options).map_err(|error| unreachable(&peer, &error))?;
+        let mut connection = Connection {
+            stream: Stream::plain(socket),
+            peer,
+            incoming: Vec::new(),
+            read: 0,
+            deadline: Some(Instant::now() + options.connect_timeout),
+            started: false,
+            spoilt: false,
+            parameters: BTreeMap::new(),
+            backend: 0,
+        };
+        if encryption != Encryption::Never {
+            connection.request_tls(options, encryption)?;
+        }
+        connection.start(options)?;
+        connection.started = true;
+        connection.deadline = None;
+        connection.block_for(None)?;
+        Ok(connection)
+    }
+
+    fn request_tls(&mut self, options: &ConnectOptions, encryption: Encryption) -> Result<(), Error> {
+        const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+        self.block_for(Some(options.connect_timeout))?;
+        self.send(&SSL_REQUEST)?;
+        let answer = self.stream.read_byte().map_err(|error| unreachable(&self.peer, &error))?;
+        match answer {
+            // Only this one byte was read: what a man in the middle slips in behind it fails the handshake.
+            b'S' => self.stream.secure(Session::new(options)?),
+            b'N' if encryption == Encryption::IfOffered => Ok(()),
+            b'N' => Err(Error::environment("postgres.tls", format!("{} does not offer TLS", self.peer.address))
+                .help("ssl = on with ssl_cert_file and ssl_key_file in postgresql.conf, or sslmode = prefer")),
+            // Too busy to begin, it says so before it looks at what we want.
+            b'E' => {
+                self.incoming.push(b'E');
+                Ok(())
+            }
+            _ => Err(Error::environment("postgres.connect", format!("{} is no PostgreSQL server", self.peer.address))),
+        }
+    }
+
+    fn start(&mut self, options: &ConnectOptions) -> Result<(), Error> {
+        let mut startup = Vec::new();
+        frame::push_startup(&mut startup, &options.startup_parameters());
+        self.send(&startup)?;
+        let end_point = self.stream.tls().and_then(Session::channel_binding);
+        let mut authentication = Authentication::new(options, end_point);
+        let mut admitted = false;
+        loop {
+            let frame = self.receive()?;
+            let body = self.incoming.get(frame.body).unwrap_or_default();
+            match frame.tag {
+                b'R' => match authentication.step(body)? {
+                    Step::Reply(reply) => self.send(&reply)?,
+                    Step::Done => admitted = true,
+                    Step::Wait => {}
+                },
+                b'K' => self.backend = body.first_chunk().map_or(0, |id| u32::from_be_bytes(*id)),
+                b'Z' if admitted => return Ok(()),
+                b'v' => {}
+                b'E' => return Err(ServerError::parse(body).into_error(&self.peer)),
+                tag => return Err(self.unexpected(tag)),
+            }
+        }
+    }
+
+    /// What the server reported at the start or since: `server_version`, `in_hot_standby`, …
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str)
+    }
+
+    /// The number before the first dot of the server's version: 15.
+    pub fn major_version(&self) -> u32 {
+        let version = self.parameter("server_version").unwrap_or_default();
+        version.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    }
+
+    /// The process of this session, as in `pg_stat_activity.pid`.
+    pub fn backend(&self) -> u32 {
+        self.backend
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.stream.tls().is_some()
+    }
+
+    /// Runs SQL or replication commands; the rows of all of them.
+    ///
+    /// # Errors
+    /// The server's refusal by its code (the session stays usable), or `postgres.connection-lost` (retry).
+    pub fn simple_query(&mut self, sql: &str) -> Result<Rows, Error> {
+        self.query(sql)?;
+        let mut rows = Rows::new();
+        let mut refusal = None;
+        loop {
+            let frame = self.receive()?;
+            let body = self.incoming.get(frame.body).unwrap_or_default();
+            match frame.tag {
+                b'D' => rows.push(row(body)?),
+                b'T' | b'C' | b'I' => {}
+                b'E' if refusal.is_none() => refusal = Some(ServerError::parse(body).into_error(&self.peer)),
+                b'E' => {}
+                b'Z' => break,
+                tag => return Err(self.unexpected(tag)),
+            }
+        }
+        refusal.map_or(Ok(rows), Err)
+    }
+
+    /// Starts `COPY … TO STDOUT`.
+    pub fn copy_out(&mut self, sql: &str) -> Result<CopyOut<'_>, Error> {
+        self.begin(sql, b'H')?;
+        Ok(CopyOut::new(self))
+    }
+
+    /// Sends a command that must be answered by a frame of `tag`; a refusal leaves the session usable.
+    pub(crate) fn begin(&mut self, sql: &str, tag: u8) -> Result<(), Error> {
+        self.query(sql)?;
+        let frame = self.receive()?;
+        let body = self.incoming.get(frame.body).unwrap_or_default();
+        match frame.tag {
+            b'E' => {
+                let error = ServerError::parse(body).into_error(&self.peer);
+                self.receive_until_ready()?;
+                Err(error)
+            }
+            found if found == tag => Ok(()),
+            found => Err(self.unexpected(found)),
+        }
+    }
+
+    fn query(&mut self, sql: &str) -> Result<(), Error> {
+        if self.spoilt {
+            return Err(Error::retry("postgres.connection-lost", "the connection is in the middle of something else"));
+        }
+        let (mut body, mut out) = (Vec::with_capacity(sql.len() + 1), Vec::with_capacity(sql.len() + 6));
+        frame::push_text(&mut body, sql);
+        frame::push(&mut out, b'Q', &body);
+        self.send(&out)
+    }
+
+    // --- below: for COPY and replication, too ---
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.stream.write_all(bytes).map_err(|error| self.lost(&error))
+    }
+
+    /// Skips frames up to ReadyForQuery; the first refusal among them is the result.
+    pub(crate) fn receive_until_ready(&mut self) -> Result<(), Error> {
+        let mut refusal = None;
+        loop {
+            let frame = self.receive()?;
+            let body = self.incoming.get(frame.body).unwrap_or_default();
+            match frame.tag {
+                b'E' if refusal.is_none() => refusal = Some(ServerError::parse(body).into_error(&self.peer)),
+                b'Z' => return refusal.map_or(Ok(()), Err),
+                _ => {}
+            }
+        }
+    }
+
+    /// The end of a COPY: CopyDone, CommandComplete, ReadyForQuery. How many rows the server counted.
+    pub(crate) fn receive_copied(&mut self) -> Result<Option<u64>, Error> {
+        let mut rows = None;
+        loop {
+            let frame = self.receive()?;
+            let body = self.incoming.get(frame.body).unwrap_or_default();
+            match frame.tag {
+                b'c' => {}
+                b'C' => rows = std::str::from_utf8(body).ok().and_then(copied),
+                b'Z' => return Ok(rows),
+                b'E' => {
+                    let error = ServerError::parse(body).into_error(&self.peer);
+                    self.receive_until_ready()?;
+                    return Err(error);
+                }
+                tag => return Err(self.unexpected(tag)),
+            }
+        }
+    }
+
+    /// The end of a stream, whoever wanted it: reads up to ReadyForQuery, after which the session is usable again. The
+    /// server's refusal comes first, even when it hangs up behind it.
+    pub(crate) fn end_stream(&mut self, limit: Duration) -> Result<(), Error> {
+        self.stream.set_watermark(1).map_err(|error| self.lost(&error))?;
+        self.deadline = Some(Instant::now() + limit);
+        let (mut refusal, mut complete) = (None, false);
+        loop {
+            let frame = match self.receive() {
+                Ok(frame) => frame,
+                // A walsender that shuts down has sent all it had, says so, and goes.
+                Err(_) if complete && refusal.is_none() => return Err(self.shut_down()),
+                Err(lost) => return Err(refusal.unwrap_or(lost)),
+            };
+            let body = self.incoming.get(frame.body).unwrap_or_default();
+            match frame.tag {
+                b'E' if refusal.is_none() => refusal = Some(ServerError::parse(body).into_error(&self.peer)),
+                b'C' => complete = true,
+                b'Z' => break,
+                _ => {}
+            }
+        }
+        self.deadline = None;
+        self.block_for(None)?;
+        self.spoilt = false;
+        refusal.map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn shut_down(&self) -> Error {
+        Error::retry("postgres.shutting-down", format!("{} ended the stream: it is shutting down", self.peer.address))
+    }
+
+    /// The next frame that is not merely told by the way (notices, changed settings, notifications).
+    fn receive(&mut self) -> Result<Received, Error> {
+        loop {
+            let rest = self.incoming.get(self.read..).unwrap_or_default();
+            let Some((tag, length)) = frame::header(rest)? else {
+                self.fill()?;
+                continue;
+            };
+            if rest.len() < length {
+                self.fill()?;
+                continue;
+            }
+            let body = self.read + HEADER..self.read + length;
+            self.read += length;
+            match tag {
+                b'S' => {
+                    let body = self.incoming.get(body).unwrap_or_default();
+                    self.parameters.extend(parameter(body));
+                }
+                b'N' | b'A' => {}
+                _ => return Ok(Received { tag, body }),
+            }
+        }
+    }
+
+    fn fill(&mut self) -> Result<(), Error> {
+        self.incoming.drain(..self.read);
+        self.read = 0;
+        if let Some(deadline) = self.deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self.lost(&io::Error::new(io::ErrorKind::TimedOut, "no answer in time")));
+            }
+            self.block_for(Some(left))?;
+        }
+        let read = self.stream.read_into(&mut self.incoming);
+        self.check(read).map(|_| ())
+    }
+
+    /// Whether a read brought something: `None` on a receive timeout, an error at the stream's end.
+    pub(crate) fn check(&mut self, read: io::Result<Option<usize>>) -> Result<Option<usize>, Error> {
+        match read {
+            Ok(Some(0)) => Err(self.lost(&io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed it"))),
+            Ok(read) => Ok(read),
+            Err(error) => Err(self.lost(&error)),
+        }
+    }
+
+    /// How long reads block from now on.
+    pub(crate) fn block_for(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.stream.set_timeout(timeout).map_err(|error| self.lost(&error))
+    }
+
+    /// Hands over what was received but not looked at.
+    pub(crate) fn take_incoming(&mut self, into: &mut Vec<u8>) {
+        into.extend_from_slice(self.incoming.get(self.read..).unwrap_or_default());
+        self.incoming.clear();
+        self.read = 0;
+    }
+
+    /// Gives back what was received beyond what its taker wanted; nothing may be left here.
+    pub(crate) fn give_back(&mut self, bytes: &[u8]) {
+        self.incoming.extend_from_slice(bytes);
+    }
+
+    pub(crate) fn spoil(&mut self) {
+        self.spoilt = true;
+    }
+
+    pub(crate) fn lost(&mut self, error: &io::Error) -> Error {
+        self.spoilt = true;
+        let (code, what) = if self.started {
+            ("postgres.connection-lost", "lost the connection to")
+        } else {
+            ("postgres.connect", "cannot connect to")
+        };
+        Error::retry(code, format!("{what} {}: {}", self.peer.address, reason(error)))
+    }
+
+    fn unexpected(&mut self, tag: u8) -> Error {
+        self.spoilt = true;
+        broken(&format!("a frame '{}' that does not belong here", tag.escape_ascii()))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if !self.spoilt {
+            // Good-bye: the server does not log a lost connection.
+            let _ = self.stream.write_all(&[b'X', 0, 0, 0, 4]);
+        }
+    }
+}
+
+fn unreachable(peer: &Peer, error: &io::Error) -> Error {
+    Error::retry("postgres.connect", format!("cannot connect to {}: {}", peer.address, reason(error)))
+        .help("is the server running, and does listen_addresses let others reach it?")
+}
+
+/// The system's words without its capitals and numbers where there are better ones.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "connection reset".into(),
+        io::ErrorKind::UnexpectedEof => "the server closed it".into(),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no answer in time".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// A ParameterStatus.
+fn parameter(body: &[u8]) -> Option<(String, String)> {
+    let (name, rest) = frame::text(body)?;
+    let (value, _) = frame::text(rest)?;
+    Some((String::from_utf8_lossy(name).into_owned(), String::from_utf8_lossy(value).into_owned()))
+}
+
+/// The number of a `COPY 100`.
+fn copied(tag: &str) -> Option<u64> {
+    tag.trim_end_matches('\0').strip_prefix("COPY ")?.parse().ok()
+}
+
+/// A DataRow of texts.
+fn row(body: &[u8]) -> Result<Vec<Option<String>>, Error> {
+    let cut = || broken("a row that ends too early");
+    let (count, mut rest) = body.split_first_chunk().ok_or_else(cut)?;
+    let mut row = Vec::with_capacity(u16::from_be_bytes(*count).into());
+    for _ in 0..u16::from_be_bytes(*count) {
+        let (length, after) = rest.split_first_chunk().ok_or_else(cut)?;
+        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+            row.push(None);
+            rest = after;
+            continue;
+        };
+        let (value, after) = after.split_at_checked(length).ok_or_else(cut)?;
+        let value = std::str::from_utf8(value).map_err(|_| {
+            Error::environment("postgres.encoding", "the server sent text that is not UTF-8")
+                .help("a database of encoding SQL_ASCII holds any bytes: convert it to UTF8")
+        })?;
+        row.push(Some(value.to_owned()));
+        rest = after;
+    }
+    Ok(row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_read_and_broken_ones_refused() {
+        let body = b"\0\x03\0\0\0\x02hi\xff\xff\xff\xff\0\0\0\0";
+        assert_eq!(row(body).unwrap(), [Some("hi".to_owned()), None, Some(String::new())]);
+        for end in 0..body.len() {
+            assert_eq!(row(&body[..end]).unwrap_err().code(), "postgres.protocol", "{end}");
+        }
+        assert_eq!(row(b"\0\x01\0\0\0\x01\xff").unwrap_err().code(), "postgres.encoding");
+    }
+}

@@ -1,0 +1,418 @@
+//! A PostgreSQL server for tests: the one at `WEIR_TEST_POSTGRES_URL`, or a local one on a free port in a temporary
+//! directory, with logical decoding switched on and durability switched off.
+//!
+//! `sql` uses its own connection for every call (through the unix socket when the server is ours), so it works whatever
+//! the test did to passwords, TLS and limits.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use ::postgres::config::Host;
+use ::postgres::{Config, NoTls, SimpleQueryMessage};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustix::process::Signal;
+
+use crate::process::{self, Account, Process};
+
+/// A server of one's own choice, with superuser rights and `wal_level = logical`.
+pub const URL_VARIABLE: &str = "WEIR_TEST_POSTGRES_URL";
+
+const SUPERUSER: &str = "postgres";
+const START_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// Rows of a simple query; every value as text.
+pub type Rows = Vec<Vec<Option<String>>>;
+
+/// A PostgreSQL server. Dropping it ends the server (if it is ours) and removes its directory.
+pub struct Postgres {
+    config: Config,
+    host: String,
+    port: u16,
+    password: Option<String>,
+    local: Option<Local>,
+}
+
+/// What is known only of a server that we started.
+struct Local {
+    bin: PathBuf,
+    account: Option<Account>,
+    certificates: Option<Certificates>,
+    process: Mutex<Option<Process>>,
+    /// last: removed after the server has ended
+    directory: tempfile::TempDir,
+}
+
+/// Files of a throw-away authority: the server's certificate is for `localhost` and 127.0.0.1, the client's for the
+/// common name `certified`.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    pub authority: PathBuf,
+    /// another authority, which signed nothing here
+    pub stranger: PathBuf,
+    pub client: PathBuf,
+    pub client_key: PathBuf,
+}
+
+/// How a local server is set up; anything but the defaults is never looked for at [`URL_VARIABLE`].
+#[derive(Clone, Default, Debug)]
+pub struct Builder {
+    password: Option<String>,
+    tls: bool,
+    access: Vec<String>,
+    settings: Vec<(String, String)>,
+}
+
+// === impl Builder ===
+
+impl Builder {
+    /// TCP connections need this password by SCRAM-SHA-256 (trust otherwise).
+    pub fn password(mut self, password: &str) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+    /// TLS with certificates of its own; connections without it are still let in.
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+    /// A line of `pg_hba.conf`, before the usual ones.
+    pub fn access(mut self, line: &str) -> Self {
+        self.access.push(line.into());
+        self
+    }
+    /// A setting of `postgresql.conf`, after the usual ones: `("wal_sender_timeout", "1s")`.
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.into(), value.into()));
+        self
+    }
+
+    pub fn start(self) -> io::Result<Postgres> {
+        let plain = self.password.is_none() && !self.tls && self.access.is_empty() && self.settings.is_empty();
+        match std::env::var(URL_VARIABLE) {
+            Ok(url) if plain && !url.is_empty() => Postgres::at(&url),
+            _ => self.start_local(),
+        }
+    }
+
+    fn start_local(self) -> io::Result<Postgres> {
+        let bin = binaries()?;
+        let account = process::unprivileged(&["postgres", "nobody"]);
+        let directory = tempfile::Builder::new().prefix("weir-postgres-").tempdir()?;
+        // initdb runs as somebody else, who must be able to reach the directory.
+        own(directory.path(), account, 0o755)?;
+        let data = directory.path().join("data");
+        let mut initdb = Command::new(bin.join("initdb"));
+        initdb.args([
+            "--no-sync",
+            "--no-instructions",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "-U",
+            SUPERUSER,
+            "-D",
+        ]);
+        initdb.arg(&data).current_dir(directory.path());
+        process::run_as(&mut initdb, account);
+        let made = initdb.output()?;
+        if !made.status.success() {
+            return Err(io::Error::other(format!("initdb failed: {}", String::from_utf8_lossy(&made.stderr))));
+        }
+        let certificates = if self.tls { Some(certificates(directory.path(), &data, account)?) } else { None };
+        let port = process::free_port()?;
+        fs::write(data.join("pg_hba.conf"), self.access_file())?;
+        let mut settings = fs::read_to_string(data.join("postgresql.conf"))?;
+        settings.push_str(&self.settings_file(directory.path(), port));
+        fs::write(data.join("postgresql.conf"), settings)?;
+
+        let socket = directory.path().display().to_string();
+        let mut config = Config::new();
+        config.host(&socket).port(port).user(SUPERUSER).dbname(SUPERUSER).connect_timeout(START_LIMIT);
+        let local = Local { bin, account, certificates, process: Mutex::new(None), directory };
+        let server = Postgres { config, host: "127.0.0.1".into(), port, password: self.password, local: Some(local) };
+        server.launch()?;
+        if let Some(password) = &server.password {
+            server.sql(&format!("ALTER ROLE {SUPERUSER} PASSWORD '{}'", password.replace('\'', "''")))?;
+        }
+        Ok(server)
+    }
+
+    fn access_file(&self) -> String {
+        let method = if self.password.is_some() { "scram-sha-256" } else { "trust" };
+        let mut text = String::new();
+        for line in &self.access {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text + &format!("local all all trust\nhost all all 127.0.0.1/32 {method}\nhost all all ::1/128 {method}\n")
+    }
+
+    fn settings_file(&self, sockets: &Path, port: u16) -> String {
+        let mut text = format!(
+            "\nlisten_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{}'\nwal_level = logical\n\
+             fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_replication_slots = 50\n\
+             max_wal_senders = 50\nmax_connections = 200\nshared_buffers = 128MB\nmax_wal_size = 4GB\n\
+             log_line_prefix = '%m [%p] '\n",
+            sockets.display()
+        );
+        if self.tls {
+            text.push_str(
+                "ssl = on\nssl_cert_file = 'server.crt'\nssl_key_file = 'server.key'\nssl_ca_file = 'ca.crt'\n",
+            );
+        }
+        for (name, value) in &self.settings {
+            text.push_str(&format!("{name} = '{}'\n", value.replace('\'', "''")));
+        }
+        text
+    }
+}
+
+// === impl Postgres ===
+
+impl Postgres {
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The server at [`URL_VARIABLE`], or a new local one with the usual settings.
+    pub fn start() -> io::Result<Postgres> {
+        Builder::default().start()
+    }
+
+    /// One server with the usual settings for all tests of this process; take a database each by [`Postgres::database`].
+    pub fn shared() -> io::Result<&'static Postgres> {
+        static SHARED: OnceLock<Result<Postgres, String>> = OnceLock::new();
+        SHARED
+            .get_or_init(|| Postgres::start().map_err(|e| e.to_string()))
+            .as_ref()
+            .map_err(|e| io::Error::other(e.clone()))
+    }
+
+    fn at(url: &str) -> io::Result<Postgres> {
+        let config: Config = url.parse().map_err(|e| io::Error::other(format!("{URL_VARIABLE}: {e}")))?;
+        let host = match config.get_hosts().first() {
+            Some(Host::Tcp(host)) => host.clone(),
+            Some(Host::Unix(path)) => path.display().to_string(),
+            None => "127.0.0.1".into(),
+        };
+        let port = config.get_ports().first().copied().unwrap_or(5432);
+        let password = config.get_password().map(|p| String::from_utf8_lossy(p).into_owned());
+        Ok(Postgres { config, host, port, password, local: None })
+    }
+
+    /// `postgresql://user[:password]@host:port/database` of the superuser and its database.
+    pub fn url(&self) -> String {
+        self.url_of(self.config.get_dbname().unwrap_or(SUPERUSER))
+    }
+    pub fn url_of(&self, database: &str) -> String {
+        let password = self.password.as_ref().map(|p| format!(":{p}")).unwrap_or_default();
+        format!("postgresql://{}{password}@{}:{}/{database}", self.user(), self.host, self.port)
+    }
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+    pub fn user(&self) -> &str {
+        self.config.get_user().unwrap_or(SUPERUSER)
+    }
+    pub fn password(&self) -> Option<&str> {
+        self.password.as_deref()
+    }
+    /// The directory of a local server's unix socket.
+    pub fn socket_dir(&self) -> io::Result<&Path> {
+        Ok(self.local()?.directory.path())
+    }
+    /// The data directory of a local server.
+    pub fn data_dir(&self) -> io::Result<PathBuf> {
+        Ok(self.local()?.directory.path().join("data"))
+    }
+    /// Files for clients, when the server was built with TLS.
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.local.as_ref()?.certificates.as_ref()
+    }
+
+    /// A fresh database with a name of its own. It goes with the server; at [`URL_VARIABLE`] it stays.
+    pub fn database(&self) -> io::Result<String> {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("weir_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        self.sql(&format!("CREATE DATABASE {name}"))?;
+        Ok(name)
+    }
+
+    /// Runs statements in the superuser's database; the rows of all of them.
+    pub fn sql(&self, sql: &str) -> io::Result<Rows> {
+        self.query(&self.config, sql)
+    }
+    pub fn sql_in(&self, database: &str, sql: &str) -> io::Result<Rows> {
+        let mut config = self.config.clone();
+        config.dbname(database);
+        self.query(&config, sql)
+    }
+
+    /// The client runs a runtime of its own, which must not happen on a thread of a test's runtime.
+    fn query(&self, config: &Config, sql: &str) -> io::Result<Rows> {
+        let work = || -> Result<Rows, ::postgres::Error> {
+            let answer = config.connect(NoTls)?.simple_query(sql)?;
+            let rows = answer.iter().filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect()),
+                _ => None,
+            });
+            Ok(rows.collect())
+        };
+        let answer = std::thread::scope(|scope| scope.spawn(work).join());
+        answer.map_err(|_| io::Error::other("the SQL client panicked"))?.map_err(|error| {
+            let text = error.as_db_error().map_or_else(|| error.to_string(), |e| format!("{}: {e}", e.code().code()));
+            io::Error::other(format!("{text} in: {sql}"))
+        })
+    }
+
+    /// Ends a local server in order (walsenders are given their rest) and starts it on the same port.
+    pub fn restart(&self) -> io::Result<()> {
+        self.end(Signal::INT)?;
+        self.launch()
+    }
+
+    /// Ends a local server at once, as a crash would (`pg_ctl stop -m immediate`); [`Postgres::launch`] starts it again.
+    pub fn stop_immediate(&self) -> io::Result<()> {
+        self.end(Signal::QUIT)
+    }
+
+    /// Starts a local server that was ended.
+    pub fn launch(&self) -> io::Result<()> {
+        let local = self.local()?;
+        let mut server = Command::new(local.bin.join("postgres"));
+        server.arg("-D").arg(local.directory.path().join("data")).current_dir(local.directory.path());
+        process::run_as(&mut server, local.account);
+        let log = local.directory.path().join("server.log");
+        let mut process = Process::start(server, &log, local.directory.path())?;
+        process.wait_ready(START_LIMIT, || self.sql("SELECT 1").is_ok())?;
+        let mut slot =
+            local.process.lock().map_err(|_| io::Error::other("a test panicked while it started the server"))?;
+        *slot = Some(process);
+        Ok(())
+    }
+
+    fn end(&self, signal: Signal) -> io::Result<()> {
+        let mut slot =
+            self.local()?.process.lock().map_err(|_| io::Error::other("a test panicked while it ended the server"))?;
+        match slot.take() {
+            Some(mut process) => process.stop(signal, STOP_LIMIT).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    fn local(&self) -> io::Result<&Local> {
+        self.local.as_ref().ok_or_else(|| io::Error::other(format!("not possible with the server of {URL_VARIABLE}")))
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if self.local.is_some() {
+            // Quietly ended, its children go with it and no longer write into the directory that goes next.
+            let _ = self.end(Signal::QUIT);
+        }
+    }
+}
+
+/// The directory of the newest server on this machine.
+fn binaries() -> io::Result<PathBuf> {
+    let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .collect();
+    versions.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+    let more: Vec<PathBuf> = versions.into_iter().map(|(_, path)| path).collect();
+    process::find_program("initdb", &more).and_then(|program| program.parent().map(Path::to_owned)).ok_or_else(|| {
+        io::Error::other(format!("no PostgreSQL server here: apt-get install postgresql, or set {URL_VARIABLE}"))
+    })
+}
+
+fn own(path: &Path, account: Option<Account>, mode: u32) -> io::Result<()> {
+    if let Some(Account { uid, gid }) = account {
+        chown(path, Some(uid), Some(gid))?;
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+fn certificates(directory: &Path, data: &Path, account: Option<Account>) -> io::Result<Certificates> {
+    let authority = |name: &str| -> Result<_, rcgen::Error> {
+        let mut params = CertificateParams::new(Vec::<String>::new())?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate()?;
+        let pem = params.self_signed(&key)?.pem();
+        Ok((Issuer::new(params, key), pem))
+    };
+    let make = || -> Result<_, rcgen::Error> {
+        let (issuer, trusted) = authority("weir test authority")?;
+        let (_, stranger) = authority("a stranger")?;
+        let signed = |common: &str, names: &[&str]| -> Result<_, rcgen::Error> {
+            let mut params = CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>())?;
+            params.distinguished_name.push(DnType::CommonName, common);
+            let key = KeyPair::generate()?;
+            Ok((params.signed_by(&key, &issuer)?.pem(), key.serialize_pem()))
+        };
+        Ok((trusted, stranger, signed("localhost", &["localhost", "127.0.0.1"])?, signed("certified", &["certified"])?))
+    };
+    let (trusted, stranger, server, client) = make().map_err(io::Error::other)?;
+    for (name, text, mode) in
+        [("ca.crt", &trusted, 0o644), ("server.crt", &server.0, 0o644), ("server.key", &server.1, 0o600)]
+    {
+        fs::write(data.join(name), text)?;
+        own(&data.join(name), account, mode)?;
+    }
+    let file = |name: &str, text: &str| -> io::Result<PathBuf> {
+        let path = directory.join(name);
+        fs::write(&path, text)?;
+        Ok(path)
+    };
+    Ok(Certificates {
+        authority: file("ca.crt", &trusted)?,
+        stranger: file("stranger.crt", &stranger)?,
+        client: file("client.crt", &client.0)?,
+        client_key: file("client.key", &client.1)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_starts_answers_restarts_and_goes() {
+        let server = Postgres::builder().setting("work_mem", "5MB").start().unwrap();
+        let database = server.database().unwrap();
+        server.sql_in(&database, "CREATE TABLE t (id int); INSERT INTO t VALUES (1), (NULL)").unwrap();
+        let rows = server.sql_in(&database, "SELECT id, current_setting('wal_level') FROM t ORDER BY id").unwrap();
+        assert_eq!(rows, [[Some("1".to_owned()), Some("logical".into())], [None, Some("logical".into())]]);
+        server.restart().unwrap();
+        server.stop_immediate().unwrap();
+        assert!(server.sql("SELECT 1").is_err());
+        server.launch().unwrap();
+        assert_eq!(server.sql("SHOW work_mem").unwrap(), [[Some("5MB".to_owned())]]);
+        let data = server.data_dir().unwrap();
+        assert!(data.exists());
+        drop(server);
+        assert!(!data.exists());
+    }
+
+    #[test]
+    fn sql_errors_carry_the_code_and_the_statement() {
+        let error = Postgres::shared().unwrap().sql("SELECT nothing").unwrap_err().to_string();
+        assert!(error.contains("42703") && error.contains("SELECT nothing"), "{error}");
+    }
+}

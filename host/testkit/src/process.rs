@@ -1,0 +1,160 @@
+//! A server that a test started: ended by its process id when the handle goes, and when the test process dies in any other
+//! way (a `static` that is never dropped, a crash, a SIGKILL).
+//!
+//! A small shell stands guard beside each server. It reads from a pipe whose other end only this process holds; when this
+//! process is gone the pipe ends, and the guard ends the server and removes its directory.
+
+use std::fs::File;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How often a condition is looked at again.
+const POLL: Duration = Duration::from_millis(10);
+
+/// A running server and its guard.
+pub struct Process {
+    child: Child,
+    guard: Child,
+    log: PathBuf,
+}
+
+/// The account that a server runs under when the tests run as root.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Account {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+// === impl Process ===
+
+impl Process {
+    /// Starts `command` with its output appended to `log`. `directory` is removed by the guard when this process dies
+    /// without having dropped the handle.
+    pub fn start(mut command: Command, log: &Path, directory: &Path) -> io::Result<Process> {
+        let out = File::options().create(true).append(true).open(log)?;
+        command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
+        // A group of its own: an interrupt typed at the terminal reaches the test first, which then ends the server.
+        command.process_group(0);
+        let mut child = command.spawn()?;
+        match guard(child.id(), directory) {
+            Ok(guard) => Ok(Process { child, guard, log: log.to_owned() }),
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(error)
+            }
+        }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What the server wrote, at most the last 4,000 bytes of it.
+    pub fn log_tail(&self) -> String {
+        let bytes = std::fs::read(&self.log).unwrap_or_default();
+        let from = bytes.len().saturating_sub(4000);
+        String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned()
+    }
+
+    /// Polls until `ready` says so; an error when the server ends first or `limit` passes, with the end of its log.
+    pub fn wait_ready(&mut self, limit: Duration, mut ready: impl FnMut() -> bool) -> io::Result<()> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if ready() {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                return Err(io::Error::other(format!("the server ended with {status}: {}", self.log_tail())));
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::other(format!("the server did not answer in {limit:?}: {}", self.log_tail())));
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let id = id.ok_or_else(|| io::Error::other("the process id does not fit"))?;
+        Ok(kill_process(id, signal)?)
+    }
+
+    /// Asks the server to end by `signal`; kills it when it has not after `limit`.
+    pub fn stop(&mut self, signal: Signal, limit: Duration) -> io::Result<ExitStatus> {
+        if let Some(status) = self.child.try_wait()? {
+            return Ok(status);
+        }
+        self.signal(signal)?;
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(POLL);
+        }
+        self.child.kill()?;
+        self.child.wait()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The guard first: once the server is gone its process id may belong to somebody else.
+        let _ = self.guard.kill();
+        let _ = self.guard.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn guard(server: u32, directory: &Path) -> io::Result<Child> {
+    const SCRIPT: &str =
+        r#"read -r _; kill -QUIT "$1" 2>/dev/null; sleep 1; kill -KILL "$1" 2>/dev/null; rm -rf -- "$2""#;
+    let mut command = Command::new("sh");
+    command.args(["-c", SCRIPT, "weir-test-guard", &server.to_string()]).arg(directory);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    command.spawn()
+}
+
+/// A TCP port of 127.0.0.1 that nobody listens on at this moment.
+pub fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// The first directory of `PATH`, then of `more`, that holds the program `name`.
+pub fn find_program(name: &str, more: &[PathBuf]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::env::split_paths(&path).collect::<Vec<_>>();
+    directories.iter().chain(more).map(|d| d.join(name)).find(|p| p.is_file())
+}
+
+/// Whom to run a server as: nobody else unless this process is root, then the first of `names` that the system knows.
+pub fn unprivileged(names: &[&str]) -> Option<Account> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    names.iter().find_map(|name| {
+        users.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            if fields.next() != Some(name) {
+                return None;
+            }
+            Some(Account { uid: fields.nth(1)?.parse().ok()?, gid: fields.next()?.parse().ok()? })
+        })
+    })
+}
+
+/// Lets `command` run as `account`.
+pub fn run_as(command: &mut Command, account: Option<Account>) {
+    if let Some(Account { uid, gid }) = account {
+        command.uid(uid).gid(gid);
+    }
+}
