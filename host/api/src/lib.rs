@@ -4,7 +4,12 @@
 pub mod config;
 pub mod error;
 pub mod sink;
+pub mod source;
+pub mod transform;
 
 pub use config::{ConfigDef, Effect, Importance, Key, KeyType, Settings};
 pub use error::{Cure, Error, Finding, Place, Severity};
-pub use sink::{Block, BlockId, Record, Route, Sink};
+pub use sink::{Block, BlockId, Sink};
+pub use source::{Limit, Offset, Poll, Position, Progress, Source};
+pub use transform::{Applied, Transform};
+pub use weir_model::{Record, Route};

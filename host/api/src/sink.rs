@@ -18,34 +18,10 @@ use crate::Error;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use weir_model::{Record, Route};
 
 /// Counts up from 0 in the order of delivery, one run of a task.
 pub type BlockId = u64;
-
-/// Where records of one layout go; worked out once a layout.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Route {
-    pub topic: Arc<str>,
-    /// names of the headers that every record of this route has, in order
-    pub headers: Arc<[Arc<str>]>,
-}
-
-/// Where a record's bytes lie in [`Block::data`]: key `start..key`, value `key..value`, then the headers' values, whose
-/// ends are `header_ends[headers..headers + route.headers.len()]`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Record {
-    pub route: u16,
-    /// bit 0: there is a key; bit 1: there is a value (a tombstone has none). Bits 8..: header i is null (i < 24).
-    pub has: u32,
-    pub start: u32,
-    pub key: u32,
-    pub value: u32,
-    pub headers: u32,
-    /// -1: the producer chooses
-    pub partition: i32,
-    /// ms since the epoch; i64::MIN: none
-    pub timestamp: i64,
-}
 
 /// Serialised records, in source order.
 #[derive(Debug)]
@@ -68,18 +44,6 @@ pub trait Sink: Send {
 
     /// Waits until everything handed over is durable; an error at `deadline`.
     fn flush(&mut self, deadline: Instant, done: &mut Vec<BlockId>) -> Result<(), Error>;
-}
-
-// === impl Record ===
-
-impl Record {
-    pub const KEY: u32 = 1;
-    pub const VALUE: u32 = 2;
-    pub const NO_TIMESTAMP: i64 = i64::MIN;
-    /// The bit that says that header `i` is null. Headers from the 24th on cannot be null.
-    pub const fn null_header(i: usize) -> u32 {
-        if i < 24 { 1 << (8 + i) } else { 0 }
-    }
 }
 
 // === impl Block ===

@@ -1,0 +1,32 @@
+//! A step of a chain, as the runtime sees it. What it wants done is composed once a shape (`bind`); only rows that its rules
+//! gave to `apply` are handed over, a batch at a time.
+
+use crate::Error;
+use weir_model::{Batch, Bind, Call, Column, Edit, Failure};
+
+/// What a transform made of the rows it was handed. Everything in it has been checked: lengths, layout numbers, UTF-8.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// layouts numbered on from those that the shape has by now
+    pub added: Vec<Vec<Edit>>,
+    /// for each output row the index of the input row it is made from, never descending; None: all, in order
+    pub rows: Option<Vec<u32>>,
+    /// the layout of each output row; empty: layout 0 for all
+    pub layouts: Vec<u32>,
+    /// one for each of the binding's computes, aligned with the output rows
+    pub columns: Vec<Column>,
+    /// input rows that failed; what is made from them is not emitted
+    pub errors: Vec<(u32, Failure)>,
+}
+
+/// A transform that may have to be entered for rows. [`Bind::bind`] numbers equal shapes alike.
+pub trait Transform: Bind + Send {
+    /// Hands over rows (call, row) of one shape, in source order; `calls` is what the first number of each indexes.
+    /// Err: the transform cannot go on at all (it cannot be instantiated any more); a trap is an error of rows.
+    fn apply(&mut self, calls: &[Call], batch: &Batch, rows: &[(u16, u32)]) -> Result<Applied, Error>;
+
+    /// Compiled from other bytes by now: programs bound before are no good any more.
+    fn generation(&self) -> u64 {
+        0
+    }
+}

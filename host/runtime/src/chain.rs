@@ -1,0 +1,463 @@
+//! What happens to a window: rules on cells, columns into guests and back, the composed layout's writer, blocks for the sink.
+
+use crate::columns::{repeat, scatter};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::Arc;
+use weir_api::{Block, BlockId, Error, Route, Transform};
+use weir_model::{
+    Batch, Bind, Column, Converter, Decision, Failure, Name, Out, Pick, Program, RuleName, Stream, Window, Writer,
+};
+
+/// What becomes of a row that a step refuses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnError {
+    /// the task ends at that row
+    #[default]
+    Fail,
+    /// the row is dropped and counted
+    Skip,
+}
+
+/// A transform in its place.
+pub struct Step {
+    /// for people: the step's own name, or what it uses
+    pub name: Name,
+    pub transform: Box<dyn Transform>,
+    pub on_error: OnError,
+}
+
+/// How keys, values and headers become bytes.
+#[derive(Clone)]
+pub struct Converters {
+    pub key: Arc<dyn Converter>,
+    pub value: Arc<dyn Converter>,
+    pub header: Arc<dyn Converter>,
+}
+
+/// A row that no step and no converter could take: which, where, and why. Holds no value of it (invariant 8).
+#[derive(Clone, PartialEq, Debug)]
+pub struct RowFailure {
+    /// "filter", or "converter"
+    pub step: Name,
+    /// the stream, for people: "public.orders"
+    pub stream: Name,
+    pub failure: Failure,
+}
+
+/// What a window became.
+#[derive(Default)]
+pub struct Blocks {
+    pub blocks: Vec<Arc<Block>>,
+    /// the first row whose failure ends the task; the blocks end before it
+    pub failed: Option<RowFailure>,
+    /// rows dropped, by rule (invariant 4)
+    pub dropped: HashMap<RuleName, u64>,
+    /// rows skipped after a failure, by step
+    pub skipped: HashMap<Name, u64>,
+    pub rows: u64,
+    pub records: u64,
+}
+
+/// A chain, and what it has bound and compiled so far.
+pub struct Chain {
+    steps: Vec<Step>,
+    converters: Converters,
+    bound: HashMap<u64, Bound>,
+    routes: Vec<Arc<Route>>,
+    next_block: BlockId,
+    /// a block is cut when it holds so many bytes
+    block_bytes: usize,
+    out: Out,
+    decisions: Vec<Decided>,
+}
+
+/// The chain bound to one stream.
+struct Bound {
+    program: Program,
+    writers: Vec<Writer>,
+}
+
+#[derive(Default)]
+struct Decided {
+    decision: Decision,
+    /// the next of the picks, failures, while runs are walked
+    pick: usize,
+    fail: usize,
+    failures: Vec<(u32, RowFailure, OnError)>,
+}
+
+/// Streams bound at one time. Beyond it those of old schemas are let go; they are bound again if they come back.
+const MOST_STREAMS: usize = 10_000;
+
+// === impl Chain ===
+
+impl Chain {
+    pub fn new(steps: Vec<Step>, converters: Converters, block_bytes: usize) -> Self {
+        let (bound, routes, out, decisions) = (HashMap::new(), vec![], Out::default(), vec![]);
+        Chain { steps, converters, bound, routes, next_block: 0, block_bytes, out, decisions }
+    }
+
+    /// Runs a window. Err: the chain itself cannot go on (a transform broke its contract, a layout cannot be written).
+    pub fn run(&mut self, window: &mut Window) -> Result<Blocks, Error> {
+        let mut result = Blocks { rows: window.rows() as u64, ..Default::default() };
+        let mut decisions = std::mem::take(&mut self.decisions);
+        decisions.resize_with(decisions.len().max(window.batches.len()), Decided::default);
+        for (batch, decided) in window.batches.iter_mut().zip(&mut decisions) {
+            self.decide(batch, decided, &mut result)?;
+        }
+        self.write(window, &mut decisions, &mut result);
+        self.decisions = decisions;
+        Ok(result)
+    }
+
+    fn decide(&mut self, batch: &mut Batch, decided: &mut Decided, result: &mut Blocks) -> Result<(), Error> {
+        decided.reset();
+        self.bind(&batch.stream)?;
+        let Some(mut bound) = self.bound.remove(&batch.stream.id) else { return Ok(()) };
+        let done = self.decide_bound(&mut bound, batch, decided);
+        for (_, rule) in &decided.decision.dropped {
+            if let Some(name) = bound.program.drops.get(*rule as usize) {
+                *result.dropped.entry(name.clone()).or_default() += 1
+            }
+        }
+        for (row, failure) in &decided.decision.failed {
+            if let Some((step, failure)) = bound.program.failures.get(*failure as usize) {
+                let (name, on_error) = self.step(*step);
+                let failed = RowFailure { step: name, stream: batch.stream.name.clone(), failure: failure.clone() };
+                decided.failures.push((*row, failed, on_error))
+            }
+        }
+        decided.failures.sort_by_key(|f| f.0);
+        bound.writers.iter_mut().for_each(Writer::forget);
+        self.bound.insert(batch.stream.id, bound);
+        done
+    }
+
+    fn decide_bound(&mut self, bound: &mut Bound, batch: &mut Batch, decided: &mut Decided) -> Result<(), Error> {
+        bound.program.decide(batch, &mut decided.decision);
+        let called = !decided.decision.calls.is_empty();
+        while !decided.decision.calls.is_empty() {
+            self.call(bound, batch, decided)?;
+        }
+        if called {
+            // rows came back from guests behind others that did not go: into source order again
+            decided.decision.picks.sort_by_key(|p| p.origin);
+        }
+        Ok(())
+    }
+
+    /// A step's name, for counters.
+    pub fn step_name(&self, index: u16) -> Name {
+        self.step(index).0
+    }
+
+    fn step(&self, index: u16) -> (Name, OnError) {
+        self.steps.get(index as usize).map_or(("".into(), OnError::Fail), |s| (s.name.clone(), s.on_error))
+    }
+
+    /// Binds the stream to every step, and compiles the writers of what comes out.
+    fn bind(&mut self, stream: &Arc<Stream>) -> Result<(), Error> {
+        if self.bound.contains_key(&stream.id) {
+            return Ok(());
+        }
+        if self.bound.len() >= MOST_STREAMS {
+            self.bound.clear();
+        }
+        let mut program = stream.program.clone();
+        for (i, step) in self.steps.iter_mut().enumerate() {
+            let then = program.then(i as u16, step.transform.as_mut());
+            program = then.map_err(|e| broken(&step.name, &stream.name, &e.0))?;
+        }
+        let mut bound = Bound { program, writers: vec![] };
+        self.compile(&mut bound, stream)?;
+        self.bound.insert(stream.id, bound);
+        Ok(())
+    }
+
+    /// Compiles writers for layouts that have none yet.
+    fn compile(&mut self, bound: &mut Bound, stream: &Stream) -> Result<(), Error> {
+        for layout in bound.program.layouts.iter().skip(bound.writers.len()) {
+            let fail = |e: String| {
+                Error::new("chain.unwritable", weir_api::Cure::None, format!("`{}` cannot be written: {e}", stream.name))
+            };
+            let topic = layout.topic_name().ok_or_else(|| fail("its topic differs from row to row".into()))?.clone();
+            let headers = layout.headers.iter().map(|h| h.0.clone()).collect();
+            let route = self.route(Route { topic, headers });
+            let Converters { key, value, header } = &self.converters;
+            let writer = Writer::compile(layout, route, key.as_ref(), value.as_ref(), header.as_ref()).map_err(fail)?;
+            bound.writers.push(writer);
+        }
+        Ok(())
+    }
+
+    fn route(&mut self, route: Route) -> u16 {
+        let at = self.routes.iter().position(|r| **r == route);
+        at.unwrap_or_else(|| {
+            self.routes.push(Arc::new(route));
+            self.routes.len() - 1
+        }) as u16
+    }
+
+    /// Hands the rows of the first step that asked to its guest, and goes on with what comes back.
+    fn call(&mut self, bound: &mut Bound, batch: &mut Batch, decided: &mut Decided) -> Result<(), Error> {
+        let of = |call: u16| bound.program.calls.get(call as usize).map_or((u16::MAX, 0), |c| (c.step, c.shape));
+        let Some(first) = decided.decision.calls.iter().map(|c| of(c.0)).min() else { return Ok(()) };
+        let (mut rows, rest): (Vec<_>, Vec<_>) = decided.decision.calls.drain(..).partition(|c| of(c.0) == first);
+        decided.decision.calls = rest;
+        rows.sort_by_key(|r| r.1);
+        let (index, shape) = first;
+        let Some(step) = self.steps.get_mut(index as usize) else { return Ok(()) };
+        let (name, on_error) = (step.name.clone(), step.on_error);
+        let applied = step.transform.apply(&bound.program.calls, batch, &rows)?;
+        for edits in &applied.added {
+            self.add(bound, &batch.stream.clone(), index, shape, edits)?;
+        }
+        let mut failed = vec![false; rows.len()];
+        for (i, failure) in applied.errors {
+            let Some((_, row)) = rows.get(i as usize) else { continue };
+            failed.get_mut(i as usize).into_iter().for_each(|f| *f = true);
+            let failed = RowFailure { step: name.clone(), stream: batch.stream.name.clone(), failure };
+            decided.failures.push((*row, failed, on_error));
+        }
+        self.take_back(bound, batch, decided, &rows, &failed, applied.rows, applied.layouts, applied.columns);
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)] // the parts of one output, taken apart so that its columns can be moved
+    fn take_back(
+        &mut self,
+        bound: &Bound,
+        batch: &mut Batch,
+        decided: &mut Decided,
+        rows: &[(u16, u32)],
+        failed: &[bool],
+        chosen: Option<Vec<u32>>,
+        layouts: Vec<u32>,
+        columns: Vec<Column>,
+    ) {
+        let count = chosen.as_ref().map_or(rows.len(), |c| c.len());
+        let input = |i: usize| chosen.as_ref().map_or(Some(i), |c| c.get(i).map(|r| *r as usize));
+        // (call, row of the batch, source's row) of each output row; a row listed twice becomes a row of its own
+        let mut outputs: Vec<(u16, u32, u32)> = Vec::with_capacity(count);
+        let (mut first, mut again) = (vec![], vec![]);
+        let mut last = None;
+        for i in 0..count {
+            let Some((from, (call, row))) = input(i).and_then(|from| Some((from, *rows.get(from)?))) else { continue };
+            if last == Some(from) {
+                again.push((i, row));
+                outputs.push((call, u32::MAX, row));
+            } else {
+                first.push((i, row));
+                outputs.push((call, row, row));
+            }
+            last = Some(from);
+        }
+        let base = rows.first().and_then(|r| bound.program.calls.get(r.0 as usize)).map_or(0, |c| c.base as usize);
+        let width = batch.columns.len().max(bound.program.columns as usize);
+        batch.columns.resize(width, Column::Null);
+        let length = batch.rows.len();
+        let dense: Vec<u32> = first.iter().map(|f| f.1).collect();
+        for (c, column) in columns.into_iter().enumerate() {
+            let compact = if again.is_empty() { column.clone() } else { pick(&column, first.iter().map(|f| f.0)) };
+            let mut placed = scatter(compact, &dense, length);
+            for (n, (i, _)) in again.iter().enumerate() {
+                append(&mut placed, &column, *i as u32, length + n);
+            }
+            if let Some(to) = batch.columns.get_mut(base + c) {
+                *to = placed
+            }
+        }
+        let computed = base..base + rows.first().map_or(0, |r| computes(bound, r.0));
+        for (n, (_, row)) in again.iter().enumerate() {
+            let others = batch.columns.iter_mut().enumerate().filter(|(c, _)| !computed.contains(c));
+            others.for_each(|(_, column)| repeat(column, *row, length + n));
+            if let Some(copy) = batch.rows.get(*row as usize).copied() {
+                batch.rows.push(copy)
+            }
+        }
+        let mut copies = length as u32..;
+        let batch: &Batch = batch;
+        for (i, (call, row, origin)) in outputs.into_iter().enumerate() {
+            let row = if row == u32::MAX { copies.next().unwrap_or(origin) } else { row };
+            if input(i).and_then(|from| failed.get(from)).copied().unwrap_or(true) {
+                continue;
+            }
+            let layout = layouts.get(i).copied().unwrap_or(0) as usize;
+            let fate = bound.program.calls.get(call as usize).and_then(|c| c.then.get(layout));
+            if let (Some(fate), Some(values)) = (fate, batch.rows.get(row as usize)) {
+                fate.walk(batch, values, row, origin, &mut decided.decision)
+            }
+        }
+    }
+
+    /// A layout that a guest's values showed to be needed, for every layout of the record that the shape stands for.
+    fn add(
+        &mut self,
+        bound: &mut Bound,
+        stream: &Arc<Stream>,
+        step: u16,
+        shape: u32,
+        edits: &[weir_model::Edit],
+    ) -> Result<(), Error> {
+        let name = self.step(step).0;
+        for call in 0..bound.program.calls.len() {
+            let Some(c) = bound.program.calls.get(call) else { continue };
+            if (c.step, c.shape) != (step, shape) {
+                continue;
+            }
+            let behind = self.steps.iter_mut().enumerate().skip(step as usize + 1);
+            let mut behind: Vec<(u16, &mut dyn Bind)> =
+                behind.map(|(i, s)| (i as u16, s.transform.as_mut() as &mut dyn Bind)).collect();
+            let added = bound.program.add(call as u16, edits, &mut behind);
+            added.map_err(|e| broken(&name, &stream.name, &e.0))?;
+        }
+        self.compile(bound, stream)
+    }
+
+    /// Walks the window in source order, so that grouping by stream never reorders what a consumer sees.
+    fn write(&mut self, window: &Window, decisions: &mut [Decided], result: &mut Blocks) {
+        let mut out = std::mem::take(&mut self.out);
+        for run in &window.runs {
+            let at = run.batch as usize;
+            let (Some(batch), Some(decided)) = (window.batches.get(at), decisions.get_mut(at)) else { continue };
+            let Some(bound) = self.bound.get_mut(&batch.stream.id) else { continue };
+            while let Some((row, failed, on_error)) = decided.failures.get(decided.fail) {
+                if *row >= run.to {
+                    break;
+                }
+                match on_error {
+                    OnError::Fail if result.failed.is_none() => {
+                        result.failed = Some(failed.clone());
+                    }
+                    OnError::Fail => {}
+                    OnError::Skip => *result.skipped.entry(failed.step.clone()).or_default() += 1,
+                }
+                decided.fail += 1;
+            }
+            let stop = match &result.failed {
+                Some(_) => decided.failures.get(decided.fail.saturating_sub(1)).map_or(run.from, |f| f.0),
+                None => run.to,
+            };
+            while let Some(pick) = decided.decision.picks.get(decided.pick) {
+                if pick.origin >= stop {
+                    break;
+                }
+                decided.pick += 1;
+                if let Some(writer) = bound.writers.get_mut(pick.layout as usize)
+                    && let Err(e) = writer.write(batch, pick.row, &mut out)
+                {
+                    result.failed = Some(unwritten(batch, pick, &e));
+                    break;
+                }
+                if out.data.len() >= self.block_bytes {
+                    Self::cut(&mut out, &self.routes, &mut self.next_block, result);
+                }
+            }
+            if result.failed.is_some() {
+                break;
+            }
+        }
+        Self::cut(&mut out, &self.routes, &mut self.next_block, result);
+        self.out = out;
+    }
+
+    fn cut(out: &mut Out, routes: &[Arc<Route>], next: &mut BlockId, result: &mut Blocks) {
+        if out.records.is_empty() {
+            return;
+        }
+        let size = out.data.len();
+        let data = std::mem::replace(&mut out.data, weir_model::Buffer::with_capacity(size + size / 8));
+        let records = std::mem::take(&mut out.records);
+        out.records.reserve(records.len());
+        let header_ends = std::mem::take(&mut out.header_ends);
+        out.header_ends.reserve(header_ends.len());
+        result.records += records.len() as u64;
+        let block = Block { id: *next, data: Bytes::from(data.into_vec()), records, header_ends, routes: routes.to_vec() };
+        *next += 1;
+        result.blocks.push(Arc::new(block));
+    }
+}
+
+fn computes(bound: &Bound, call: u16) -> usize {
+    bound.program.calls.get(call as usize).map_or(0, |c| c.binding.computes.len())
+}
+
+/// Some rows of a column, in order.
+fn pick(column: &Column, rows: impl Iterator<Item = usize>) -> Column {
+    let mut out = empty_like(column);
+    for (n, i) in rows.enumerate() {
+        append(&mut out, column, i as u32, n);
+    }
+    out
+}
+
+fn empty_like(column: &Column) -> Column {
+    match column {
+        Column::Null => Column::Null,
+        Column::Bits { .. } => Column::Bits { valid: vec![], values: vec![] },
+        Column::Ints { .. } => Column::Ints { valid: vec![], values: vec![] },
+        Column::Floats { .. } => Column::Floats { valid: vec![], values: vec![] },
+        Column::Text { .. } => Column::Text { valid: vec![], ends: vec![], data: vec![] },
+        Column::Bytes { .. } => Column::Bytes { valid: vec![], ends: vec![], data: vec![] },
+        Column::Values(_) => Column::Values(vec![]),
+    }
+}
+
+/// Appends row `i` of a column to another of its sort, which has `rows` rows by now.
+fn append(to: &mut Column, from: &Column, i: u32, rows: usize) {
+    let null = from.is_null(i);
+    let mark = |valid: &mut Vec<u8>| {
+        if valid.is_empty() && rows > 0 {
+            *valid = vec![1; rows]
+        }
+        valid.push(!null as u8)
+    };
+    let blob = from.blob(i);
+    match (to, from) {
+        (Column::Bits { valid, values }, Column::Bits { values: other, .. }) => {
+            mark(valid);
+            values.push(other.get(i as usize).copied().unwrap_or_default())
+        }
+        (Column::Ints { valid, values }, Column::Ints { values: other, .. }) => {
+            mark(valid);
+            values.push(other.get(i as usize).copied().unwrap_or_default())
+        }
+        (Column::Floats { valid, values }, Column::Floats { values: other, .. }) => {
+            mark(valid);
+            values.push(other.get(i as usize).copied().unwrap_or_default())
+        }
+        (Column::Text { valid, ends, data } | Column::Bytes { valid, ends, data }, _) => {
+            mark(valid);
+            data.extend_from_slice(blob);
+            ends.push(data.len() as u32)
+        }
+        (Column::Values(values), Column::Values(other)) => values.push(other.get(i as usize).cloned().unwrap_or_default()),
+        _ => {}
+    }
+}
+
+fn broken(step: &Name, stream: &Name, why: &str) -> Error {
+    Error::new("transform.binding", weir_api::Cure::None, format!("`{step}` cannot be bound to `{stream}`: {why}"))
+        .help("the transform returned a binding that does not fit the record: this is a fault of the transform")
+}
+
+fn unwritten(batch: &Batch, _: &Pick, e: &weir_model::RowError) -> RowFailure {
+    let place = if e.place.is_empty() { e.part.to_string() } else { format!("{}.{}", e.part, e.place) };
+    let message = format!("`{place}` holds a value that its schema does not allow");
+    RowFailure {
+        step: "converter".into(),
+        stream: batch.stream.name.clone(),
+        failure: Failure::new("org.apache.kafka.connect.errors.DataException", message),
+    }
+}
+
+// === impl Decided ===
+
+impl Decided {
+    fn reset(&mut self) {
+        self.decision.clear();
+        self.failures.clear();
+        (self.pick, self.fail) = (0, 0);
+    }
+}

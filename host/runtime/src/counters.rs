@@ -1,0 +1,142 @@
+//! What a task has done, for metrics and people. Written by the task's thread, read by anyone.
+
+use crate::chain::Blocks;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use weir_api::Progress;
+use weir_model::Name;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum State {
+    #[default]
+    Starting,
+    Running,
+    /// waiting to try again after an error that may heal
+    Retrying,
+    Stopped,
+    Failed,
+}
+
+#[derive(Debug, Default)]
+pub struct Counters {
+    rows: AtomicU64,
+    records: AtomicU64,
+    bytes: AtomicU64,
+    durable: AtomicU64,
+    windows: AtomicU64,
+    retries: AtomicU64,
+    stored: AtomicU64,
+    /// ms since the epoch of the change that was delivered last; 0: none yet
+    last_change_ms: AtomicI64,
+    lag_bytes: AtomicU64,
+    slow: Mutex<Slow>,
+}
+
+#[derive(Debug, Default)]
+struct Slow {
+    state: State,
+    /// (step, rule)
+    dropped: BTreeMap<(Name, Name), u64>,
+    skipped: BTreeMap<Name, u64>,
+    progress: Option<Progress>,
+    error: Option<(&'static str, String)>,
+}
+
+/// The numbers at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    pub state: State,
+    /// rows that came from the source
+    pub rows: u64,
+    /// records handed to the sink
+    pub records: u64,
+    pub bytes: u64,
+    /// blocks the sink acknowledged
+    pub durable: u64,
+    pub windows: u64,
+    pub retries: u64,
+    /// offsets stored
+    pub stored: u64,
+    pub last_change_ms: i64,
+    pub lag_bytes: u64,
+    pub dropped: Vec<((Name, Name), u64)>,
+    pub skipped: Vec<(Name, u64)>,
+    pub progress: Option<Progress>,
+    /// code and message of the last error
+    pub error: Option<(&'static str, String)>,
+}
+
+// === impl Counters ===
+
+impl Counters {
+    pub(crate) fn window(&self, blocks: &Blocks, step: impl Fn(u16) -> Name) {
+        self.windows.fetch_add(1, Relaxed);
+        self.rows.fetch_add(blocks.rows, Relaxed);
+        self.records.fetch_add(blocks.records, Relaxed);
+        self.bytes.fetch_add(blocks.blocks.iter().map(|b| b.data.len() as u64).sum(), Relaxed);
+        if blocks.dropped.is_empty() && blocks.skipped.is_empty() {
+            return;
+        }
+        self.slow(|s| {
+            for (rule, n) in &blocks.dropped {
+                *s.dropped.entry((step(rule.step), rule.rule.clone())).or_default() += n
+            }
+            for (step, n) in &blocks.skipped {
+                *s.skipped.entry(step.clone()).or_default() += n
+            }
+        })
+    }
+    pub(crate) fn durable(&self, blocks: u64) {
+        self.durable.fetch_add(blocks, Relaxed);
+    }
+    pub(crate) fn retry(&self) {
+        self.retries.fetch_add(1, Relaxed);
+    }
+    pub(crate) fn stored(&self) {
+        self.stored.fetch_add(1, Relaxed);
+    }
+    pub(crate) fn lag(&self, bytes: u64) {
+        self.lag_bytes.store(bytes, Relaxed)
+    }
+    pub(crate) fn last_change(&self, ms: i64) {
+        self.last_change_ms.store(ms, Relaxed)
+    }
+    pub(crate) fn state(&self, state: State) {
+        self.slow(|s| s.state = state)
+    }
+    pub(crate) fn progress(&self, progress: Option<Progress>) {
+        self.slow(|s| s.progress = progress)
+    }
+    pub(crate) fn error(&self, error: &weir_api::Error) {
+        self.slow(|s| s.error = Some((error.code(), error.message().to_string())))
+    }
+
+    fn slow(&self, f: impl FnOnce(&mut Slow)) {
+        // a thread that panicked while it counted leaves numbers that are still numbers
+        f(&mut self.slow.lock().unwrap_or_else(|e| e.into_inner()))
+    }
+
+    pub fn totals(&self) -> Totals {
+        let mut t = Totals {
+            rows: self.rows.load(Relaxed),
+            records: self.records.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            durable: self.durable.load(Relaxed),
+            windows: self.windows.load(Relaxed),
+            retries: self.retries.load(Relaxed),
+            stored: self.stored.load(Relaxed),
+            last_change_ms: self.last_change_ms.load(Relaxed),
+            lag_bytes: self.lag_bytes.load(Relaxed),
+            ..Default::default()
+        };
+        self.slow(|s| {
+            t.state = s.state;
+            t.dropped = s.dropped.iter().map(|(k, v)| (k.clone(), *v)).collect();
+            t.skipped = s.skipped.iter().map(|(k, v)| (k.clone(), *v)).collect();
+            t.progress = s.progress.clone();
+            t.error = s.error.clone();
+        });
+        t
+    }
+}

@@ -1,0 +1,17 @@
+//! The way of a row: read, chain, write, deliver, acknowledge, store. Names no connector, no converter, no Wasm engine.
+//!
+//! One thread per task does all of it up to the sink's queue: a hop to another thread costs more than the work. See
+//! [`Task`] for the loop, [`Chain`] for what happens to a window, [`Ledger`] for what may be stored.
+
+mod chain;
+mod columns;
+mod counters;
+mod ledger;
+mod retry;
+mod task;
+
+pub use chain::{Blocks, Chain, Converters, OnError, RowFailure, Step};
+pub use ledger::Ledger;
+pub use retry::Backoff;
+pub use counters::{Counters, State, Totals};
+pub use task::{OffsetStore, Outcome, Stop, Task, TaskOptions};

@@ -1,0 +1,280 @@
+//! The task loop: one thread that reads, runs the chain, hands blocks to the sink, and stores what is safe.
+//!
+//! Invariant 1 is the ledger's. Invariant 2 is [`Task::commit`]: the source is told only after the store has the offset.
+//! Invariant 6 follows: after an error, or a kill, the source starts at the last stored offset.
+
+use crate::{Backoff, Chain, Counters, Ledger, State};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use tracing::{info, warn};
+use weir_api::{BlockId, Error, Limit, Offset, Poll, Position, Sink, Source};
+use weir_model::Window;
+
+/// Where offsets last.
+pub trait OffsetStore: Send {
+    fn load(&self, partition: &Offset) -> Result<Option<Offset>, Error>;
+    /// Durable when it returns.
+    fn save(&mut self, partition: &Offset, offset: &Offset) -> Result<(), Error>;
+}
+
+/// Asks a task to end: it delivers what it has, stores the offset and returns.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// [`Stop`] was asked
+    Stopped,
+    /// the source has no more rows
+    Ended,
+}
+
+#[derive(Clone, Debug)]
+pub struct TaskOptions {
+    /// how much a window may hold
+    pub limit: Limit,
+    /// offsets are stored at most so often
+    pub offset_interval: Duration,
+    /// how long an orderly stop may take
+    pub drain: Duration,
+    /// how long an error that may heal is retried; None: for ever
+    pub retry_for: Option<Duration>,
+    pub retry_least: Duration,
+    pub retry_most: Duration,
+}
+
+/// A pipeline at work.
+pub struct Task {
+    pub name: String,
+    pub source: Box<dyn Source>,
+    pub chain: Chain,
+    /// makes the sink, and makes it anew after a failure
+    pub sink: Box<dyn FnMut() -> Result<Box<dyn Sink>, Error> + Send>,
+    pub store: Box<dyn OffsetStore>,
+    pub options: TaskOptions,
+    pub counters: Arc<Counters>,
+}
+
+/// How long a poll waits for rows when nothing is under way, and when something is.
+const WAIT_IDLE: Duration = Duration::from_millis(50);
+const WAIT_BUSY: Duration = Duration::from_millis(5);
+/// A source hears from us so often while the sink takes nothing.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+
+/// What lives from a start to the next error.
+struct Round {
+    sink: Box<dyn Sink>,
+    ledger: Ledger,
+    done: Vec<BlockId>,
+    stored_at: Instant,
+    watched_at: Instant,
+    moved: bool,
+}
+
+// === impl Stop ===
+
+impl Stop {
+    pub fn ask(&self) {
+        self.0.store(true, Relaxed)
+    }
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+// === impl TaskOptions ===
+
+impl Default for TaskOptions {
+    fn default() -> Self {
+        TaskOptions {
+            limit: Limit { rows: 8192, bytes: 4 << 20 },
+            offset_interval: Duration::from_millis(500),
+            drain: Duration::from_secs(30),
+            retry_for: None,
+            retry_least: Duration::from_millis(200),
+            retry_most: Duration::from_secs(10),
+        }
+    }
+}
+
+// === impl Task ===
+
+impl Task {
+    /// Runs until it is asked to stop, the source ends, or an error that nothing heals.
+    pub fn run(mut self, stop: &Stop) -> Result<Outcome, Error> {
+        let mut backoff = Backoff::new(self.options.retry_least, self.options.retry_most);
+        let mut failing_since: Option<Instant> = None;
+        loop {
+            let mut moved = false;
+            let error = match self.round(stop, &mut moved) {
+                Ok(outcome) => {
+                    self.counters.state(State::Stopped);
+                    return Ok(outcome);
+                }
+                Err(e) => e,
+            };
+            self.source.stop();
+            self.counters.error(&error);
+            if moved {
+                backoff.reset();
+                failing_since = None;
+            }
+            let since = *failing_since.get_or_insert_with(Instant::now);
+            let over = self.options.retry_for.is_some_and(|most| since.elapsed() >= most);
+            if !error.is_retriable() || over {
+                self.counters.state(State::Failed);
+                return Err(error);
+            }
+            let wait = backoff.wait();
+            self.counters.retry();
+            self.counters.state(State::Retrying);
+            warn!(pipeline = self.name, code = error.code(), wait_ms = wait.as_millis() as u64, "{error}; trying again");
+            let until = Instant::now() + wait;
+            while Instant::now() < until {
+                if stop.is_asked() {
+                    self.counters.state(State::Stopped);
+                    return Ok(Outcome::Stopped);
+                }
+                std::thread::sleep(WAIT_IDLE.min(until.saturating_duration_since(Instant::now())));
+            }
+        }
+    }
+
+    /// From a start to the end, or to an error.
+    fn round(&mut self, stop: &Stop, moved: &mut bool) -> Result<Outcome, Error> {
+        self.counters.state(State::Starting);
+        let sink = (self.sink)()?;
+        let offset = self.store.load(&self.source.partition())?;
+        self.source.start(offset.as_ref())?;
+        self.counters.state(State::Running);
+        let now = Instant::now();
+        let (ledger, done) = (Ledger::default(), vec![]);
+        let mut round = Round { sink, ledger, done, stored_at: now, watched_at: now, moved: false };
+        let result = self.turns(&mut round, stop);
+        *moved = round.moved;
+        let outcome = result?;
+        self.drain(&mut round)?;
+        self.source.stop();
+        Ok(outcome)
+    }
+
+    fn turns(&mut self, round: &mut Round, stop: &Stop) -> Result<Outcome, Error> {
+        let mut window = Window::default();
+        while !stop.is_asked() {
+            let wait = if round.ledger.is_empty() { WAIT_IDLE } else { WAIT_BUSY };
+            window.runs.clear();
+            match self.source.poll(wait, self.options.limit, &mut window)? {
+                Poll::Window(position) => self.window(round, &mut window, position, stop)?,
+                Poll::Idle(Some(position)) => round.ledger.mark(position),
+                Poll::Idle(None) => {}
+                Poll::End => {
+                    self.counters.progress(None);
+                    return Ok(Outcome::Ended);
+                }
+            }
+            round.sink.poll(Duration::ZERO, &mut round.done)?;
+            self.acknowledge(round);
+            if round.stored_at.elapsed() >= self.options.offset_interval {
+                self.commit(round)?;
+            }
+            self.watch(round);
+        }
+        Ok(Outcome::Stopped)
+    }
+
+    fn window(&mut self, round: &mut Round, window: &mut Window, end: Position, stop: &Stop) -> Result<(), Error> {
+        let blocks = self.chain.run(window)?;
+        self.counters.window(&blocks, |step| self.chain.step_name(step));
+        if let Some(ms) = last_change(window) {
+            self.counters.last_change(ms)
+        }
+        for block in &blocks.blocks {
+            round.ledger.block(block.id);
+            self.deliver(round, block, stop)?;
+        }
+        if let Some(failed) = blocks.failed {
+            // what came before the row is made safe, so that a restart begins as near to it as it can
+            self.drain(round)?;
+            let message = format!("`{}` failed for a row of `{}`: {}", failed.step, failed.stream, failed.failure.message);
+            let help = format!("set `on-error = \"skip\"` for this step to go on without such rows ({})", failed.failure.code);
+            return Err(Error::new("row.failed", weir_api::Cure::None, message).help(help));
+        }
+        round.ledger.mark(end);
+        round.moved = true;
+        Ok(())
+    }
+
+    /// Hands a block over, as fast as the sink takes it. A slow sink slows the source, and nothing else grows.
+    fn deliver(&mut self, round: &mut Round, block: &Arc<weir_api::Block>, stop: &Stop) -> Result<(), Error> {
+        let (mut from, mut alive, mut asked) = (0, Instant::now(), None);
+        loop {
+            from = round.sink.deliver(block, from)?;
+            if from >= block.records.len() {
+                return Ok(());
+            }
+            round.sink.poll(WAIT_BUSY, &mut round.done)?;
+            self.acknowledge(round);
+            if alive.elapsed() >= KEEP_ALIVE {
+                self.commit(round)?;
+                self.source.keep_alive()?;
+                alive = Instant::now();
+            }
+            if stop.is_asked() && asked.get_or_insert_with(Instant::now).elapsed() > self.options.drain {
+                return Err(undelivered(&self.options));
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, round: &mut Round) {
+        self.counters.durable(round.done.len() as u64);
+        for id in round.done.drain(..) {
+            round.ledger.done(id)
+        }
+    }
+
+    /// Stores what is safe, and only then tells the source (invariant 2).
+    fn commit(&mut self, round: &mut Round) -> Result<(), Error> {
+        round.stored_at = Instant::now();
+        let Some(position) = round.ledger.take_safe() else { return Ok(()) };
+        self.store.save(&self.source.partition(), &self.source.offset(&position))?;
+        self.counters.stored();
+        self.source.confirm(&position)
+    }
+
+    /// Waits for everything that was handed over, and stores it.
+    fn drain(&mut self, round: &mut Round) -> Result<(), Error> {
+        round.sink.flush(Instant::now() + self.options.drain, &mut round.done)?;
+        self.acknowledge(round);
+        self.commit(round)
+    }
+
+    /// Once a second, what people look at.
+    fn watch(&mut self, round: &mut Round) {
+        if round.watched_at.elapsed() < KEEP_ALIVE {
+            return;
+        }
+        round.watched_at = Instant::now();
+        self.counters.progress(self.source.progress());
+        if let Some(bytes) = self.source.lag_bytes() {
+            self.counters.lag(bytes)
+        }
+    }
+}
+
+fn undelivered(options: &TaskOptions) -> Error {
+    let seconds = options.drain.as_secs();
+    Error::new("task.undelivered", weir_api::Cure::None, format!("the sink did not take what was under way within {seconds} s"))
+        .help("nothing is lost: the next start goes on from the last stored offset")
+}
+
+fn last_change(window: &Window) -> Option<i64> {
+    let batch = window.batches.get(window.runs.last()?.batch as usize)?;
+    batch.transactions.last().map(|t| t.commit_us / 1000).filter(|ms| *ms > 0)
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        info!(pipeline = self.name, records = self.counters.totals().records, "ended");
+    }
+}
