@@ -43,7 +43,7 @@ fn block(id: BlockId, first: usize, n: usize) -> Arc<Block> {
 }
 
 fn line(i: usize) -> String {
-    let value = if i % 3 == 0 { "null".into() } else { format!("{{\"after\":{{\"id\":{i}}},\"op\":\"c\"}}") };
+    let value = if i.is_multiple_of(3) { "null".into() } else { format!("{{\"after\":{{\"id\":{i}}},\"op\":\"c\"}}") };
     let h = if i % 2 == 1 { "null" } else { r#""x\"y""# };
     format!(r#"{{"topic":"shop.public.orders","key":{{"id":{i}}},"value":{value},"headers":{{"h":{h},"i":"{i}"}}}}"#)
 }

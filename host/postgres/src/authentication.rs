@@ -159,6 +159,28 @@ mod tests {
     }
 
     #[test]
+    fn scram_binds_to_the_channel_where_it_can() {
+        let options = ConnectOptions { password: Some("p".into()), ..Default::default() };
+        for (end_point, offer, sent) in [
+            (
+                Some(vec![1; 32]),
+                "SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0",
+                "SCRAM-SHA-256-PLUS\0\0\0\0\x2dp=tls-server-end-point,,",
+            ),
+            (Some(vec![1; 32]), "SCRAM-SHA-256\0\0", "SCRAM-SHA-256\0\0\0\0\x20y,,"),
+            (None, "SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0", "SCRAM-SHA-256\0\0\0\0\x20n,,"),
+        ] {
+            let request = [&[0, 0, 0, 10], offer.as_bytes()].concat();
+            let Ok(Step::Reply(reply)) = Authentication::new(&options, end_point).step(&request) else { panic!() };
+            let reply = String::from_utf8_lossy(&reply[5..]).into_owned();
+            // But for the length, whose nonce is the library's affair.
+            let (mechanism, first) = sent.split_once('\0').unwrap();
+            assert!(reply.starts_with(&format!("{mechanism}\0")), "{reply:?}");
+            assert!(reply[mechanism.len() + 5..].starts_with(&first[4..]), "{reply:?}");
+        }
+    }
+
+    #[test]
     fn a_server_that_skips_its_proof_is_an_impostor() {
         let error = step(&[b"\0\0\0\x0aSCRAM-SHA-256\0\0", b"\0\0\0\0"]).err().unwrap();
         assert_eq!(error.code(), "postgres.authentication");

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use weir_api::Error;
 
+use crate::answer::{copied, parameter, row};
 use crate::authentication::{Authentication, Step};
 use crate::copy::CopyOut;
 use crate::frame::{self, HEADER, broken};
 use crate::options::{ConnectOptions, SslMode};
 use crate::server_error::{Peer, ServerError};
-use crate::socket::{Socket, Stream};
+use crate::socket::{Socket, Stream, reason};
 use crate::tls::Session;
 
 /// Rows of a simple query, every value as text.
@@ -34,6 +35,8 @@ pub struct Connection {
     started: bool,
     /// in the middle of something that nobody will finish
     spoilt: bool,
+    /// has been a stream of changes once
+    streamed: bool,
     parameters: BTreeMap<String, String>,
     backend: u32,
 }
@@ -88,6 +91,7 @@ impl Connection {
             deadline: Some(Instant::now() + options.connect_timeout),
             started: false,
             spoilt: false,
+            streamed: false,
             parameters: BTreeMap::new(),
             backend: 0,
         };
@@ -209,6 +213,23 @@ impl Connection {
             found if found == tag => Ok(()),
             found => Err(self.unexpected(found)),
         }
+    }
+
+    /// As [`Connection::begin`], once: up to at least version 15 a walsender that has ended one logical stream takes the
+    /// next one for ended, too.
+    pub(crate) fn begin_stream(&mut self, sql: &str) -> Result<(), Error> {
+        if self.streamed {
+            return Err(Error::retry(
+                "postgres.streamed",
+                "this connection has streamed before, and servers do it once",
+            )
+            .help("connect again"));
+        }
+        self.begin(sql, b'W')?;
+        self.streamed = true;
+        // Until the stream is stopped in order, nothing else can be asked.
+        self.spoilt = true;
+        Ok(())
     }
 
     fn query(&mut self, sql: &str) -> Result<(), Error> {
@@ -389,65 +410,4 @@ impl Drop for Connection {
 fn unreachable(peer: &Peer, error: &io::Error) -> Error {
     Error::retry("postgres.connect", format!("cannot connect to {}: {}", peer.address, reason(error)))
         .help("is the server running, and does listen_addresses let others reach it?")
-}
-
-/// The system's words without its capitals and numbers where there are better ones.
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".into(),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "connection reset".into(),
-        io::ErrorKind::UnexpectedEof => "the server closed it".into(),
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no answer in time".into(),
-        _ => error.to_string(),
-    }
-}
-
-/// A ParameterStatus.
-fn parameter(body: &[u8]) -> Option<(String, String)> {
-    let (name, rest) = frame::text(body)?;
-    let (value, _) = frame::text(rest)?;
-    Some((String::from_utf8_lossy(name).into_owned(), String::from_utf8_lossy(value).into_owned()))
-}
-
-/// The number of a `COPY 100`.
-fn copied(tag: &str) -> Option<u64> {
-    tag.trim_end_matches('\0').strip_prefix("COPY ")?.parse().ok()
-}
-
-/// A DataRow of texts.
-fn row(body: &[u8]) -> Result<Vec<Option<String>>, Error> {
-    let cut = || broken("a row that ends too early");
-    let (count, mut rest) = body.split_first_chunk().ok_or_else(cut)?;
-    let mut row = Vec::with_capacity(u16::from_be_bytes(*count).into());
-    for _ in 0..u16::from_be_bytes(*count) {
-        let (length, after) = rest.split_first_chunk().ok_or_else(cut)?;
-        let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
-            row.push(None);
-            rest = after;
-            continue;
-        };
-        let (value, after) = after.split_at_checked(length).ok_or_else(cut)?;
-        let value = std::str::from_utf8(value).map_err(|_| {
-            Error::environment("postgres.encoding", "the server sent text that is not UTF-8")
-                .help("a database of encoding SQL_ASCII holds any bytes: convert it to UTF8")
-        })?;
-        row.push(Some(value.to_owned()));
-        rest = after;
-    }
-    Ok(row)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_read_and_broken_ones_refused() {
-        let body = b"\0\x03\0\0\0\x02hi\xff\xff\xff\xff\0\0\0\0";
-        assert_eq!(row(body).unwrap(), [Some("hi".to_owned()), None, Some(String::new())]);
-        for end in 0..body.len() {
-            assert_eq!(row(&body[..end]).unwrap_err().code(), "postgres.protocol", "{end}");
-        }
-        assert_eq!(row(b"\0\x01\0\0\0\x01\xff").unwrap_err().code(), "postgres.encoding");
-    }
 }

@@ -1,6 +1,8 @@
 //! Captures PostgreSQL: replication protocol, slot and publication, type table, snapshot.
 
+mod answer;
 mod authentication;
+mod certificate;
 mod connection;
 mod copy;
 mod frame;

@@ -45,8 +45,8 @@ pub struct Replication<C: BorrowMut<Connection> = Connection> {
     turn: Instant,
     /// bytes of this turn
     came: usize,
-    /// the stream is over: what ended it lies unread in the connection
-    ended: bool,
+    /// the tag of the frame that ended the stream; it lies unread in the connection
+    ended: Option<u8>,
 }
 
 impl Connection {
@@ -54,14 +54,14 @@ impl Connection {
     ///
     /// # Errors
     /// `postgres.slot-in-use` (retry), `postgres.slot-missing`, `postgres.slot-lost`, `postgres.right-missing`,
-    /// `postgres.wal-level`; the connection stays usable. That a publication is missing shows only in the first read.
+    /// `postgres.wal-level`; `postgres.streamed` (retry) when this connection has streamed before. It stays usable. That a publication is missing shows only in the first read.
     pub fn start_replication(
         &mut self,
         slot: &str,
         lsn: u64,
         options: &[(&str, &str)],
     ) -> Result<Replication<&mut Connection>, Error> {
-        self.begin(&command(slot, lsn, options), b'W')?;
+        self.begin_stream(&command(slot, lsn, options))?;
         Replication::new(self)
     }
 
@@ -72,7 +72,7 @@ impl Connection {
         lsn: u64,
         options: &[(&str, &str)],
     ) -> Result<Replication<Connection>, Error> {
-        self.begin(&command(slot, lsn, options), b'W')?;
+        self.begin_stream(&command(slot, lsn, options))?;
         Replication::new(self)
     }
 }
@@ -82,11 +82,9 @@ impl Connection {
 impl<C: BorrowMut<Connection>> Replication<C> {
     fn new(mut connection: C) -> Result<Self, Error> {
         let c: &mut Connection = connection.borrow_mut();
-        // Until it is stopped in order, nothing else can be asked on this connection.
-        c.spoil();
         c.block_for(Some(TURN))?;
         let policy = WatermarkPolicy::default();
-        Ok(Replication { connection, walker: Walker::default(), policy, turn: Instant::now(), came: 0, ended: false })
+        Ok(Replication { connection, walker: Walker::default(), policy, turn: Instant::now(), came: 0, ended: None })
     }
 
     pub fn set_watermark_policy(&mut self, policy: WatermarkPolicy) {
@@ -101,11 +99,20 @@ impl<C: BorrowMut<Connection>> Replication<C> {
     /// After all data before it: `postgres.connection-lost`, `postgres.shutting-down` (both retry), or what else the server
     /// says, `postgres.publication-missing` for one.
     pub fn read(&mut self, into: &mut Vec<u8>, wait: Duration) -> Result<usize, Error> {
+        let read = self.pull(into, wait)?;
+        match self.ended {
+            Some(tag) if read == 0 => Err(ended(self.connection.borrow_mut(), tag)),
+            _ => Ok(read),
+        }
+    }
+
+    /// As [`Replication::read`], but the end of the stream is only noted.
+    fn pull(&mut self, into: &mut Vec<u8>, wait: Duration) -> Result<usize, Error> {
+        if self.ended.is_some() {
+            return Ok(0);
+        }
         let start = into.len();
         let connection = self.connection.borrow_mut();
-        if self.ended {
-            return Err(ended(connection));
-        }
         connection.take_incoming(into);
         if into.len() == start {
             let began = Instant::now();
@@ -114,11 +121,8 @@ impl<C: BorrowMut<Connection>> Replication<C> {
                 // Idle: no more turns, the first byte wakes us.
                 self.came = 0;
                 let left = wait.saturating_sub(began.elapsed());
-                read = connection
-                    .stream
-                    .set_watermark(1)
-                    .and_then(|()| connection.stream.wait_readable(left))
-                    .and_then(|ready| if ready { connection.stream.read_into(into) } else { Ok(None) });
+                let ready = connection.stream.set_watermark(1).and_then(|()| connection.stream.wait_readable(left));
+                read = ready.and_then(|ready| if ready { connection.stream.read_into(into) } else { Ok(None) });
             }
             match connection.check(read)? {
                 Some(read) => self.adapt(read)?,
@@ -127,11 +131,11 @@ impl<C: BorrowMut<Connection>> Replication<C> {
         }
         let fresh = into.get(start..).unwrap_or_default();
         let Some(end) = self.walker.walk(fresh)? else { return Ok(fresh.len()) };
-        self.ended = true;
-        let connection = self.connection.borrow_mut();
-        connection.give_back(fresh.get(end..).unwrap_or_default());
+        let rest = fresh.get(end..).unwrap_or_default();
+        self.ended = rest.first().copied();
+        self.connection.borrow_mut().give_back(rest);
         into.truncate(start + end);
-        if end == 0 { Err(ended(connection)) } else { Ok(end) }
+        Ok(end)
     }
 
     /// Sets the watermark by what came in this turn.
@@ -175,7 +179,8 @@ impl<C: BorrowMut<Connection>> Replication<C> {
         self.connection.borrow_mut().send(&frame)
     }
 
-    /// Ends the stream in order; what was still on its way is thrown away. The connection is usable again.
+    /// Ends the stream in order; what was still on its way is thrown away. The connection is usable
+    /// again, but for a second stream.
     ///
     /// # Errors
     /// `postgres.connection-lost` (retry) when the server does not end it in 10 s: it may be decoding a big transaction.
@@ -184,16 +189,13 @@ impl<C: BorrowMut<Connection>> Replication<C> {
         connection.send(&COPY_DONE)?;
         let deadline = Instant::now() + STOP_LIMIT;
         let mut thrown = Vec::new();
-        while !self.ended {
+        while self.ended.is_none() {
             if Instant::now() > deadline {
                 let late = std::io::Error::new(std::io::ErrorKind::TimedOut, "the stream did not end in time");
                 return Err(self.connection.borrow_mut().lost(&late));
             }
             thrown.clear();
-            match self.read(&mut thrown, TURN) {
-                Ok(_) => {}
-                Err(error) => return Err(error),
-            }
+            self.pull(&mut thrown, TURN)?;
         }
         self.connection.borrow_mut().end_stream(STOP_LIMIT)?;
         Ok(self.connection)
@@ -201,9 +203,11 @@ impl<C: BorrowMut<Connection>> Replication<C> {
 }
 
 /// What ended the stream.
-fn ended(connection: &mut Connection) -> Error {
-    // It may wait for our part; when it is gone already, what it said lies here to be read all the same.
-    let _ = connection.send(&COPY_DONE);
+fn ended(connection: &mut Connection, tag: u8) -> Error {
+    // CopyDone is answered by CopyDone. If the server is gone already, the next read says so.
+    if tag == b'c' {
+        let _ = connection.send(&COPY_DONE);
+    }
     match connection.end_stream(STOP_LIMIT) {
         Err(error) => error,
         Ok(()) => connection.shut_down(),

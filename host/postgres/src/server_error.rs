@@ -219,7 +219,10 @@ impl ServerError {
                 && (r.mark.is_empty() || self.routine.contains(r.mark) || self.message.contains(r.mark))
         });
         let (code, cure, help) = found.map_or(("postgres.server", Cure::Environment, ""), |r| (r.code, r.cure, r.help));
-        let message = if QUOTING.iter().any(|class| self.sqlstate.starts_with(class)) {
+        let message = if self.sqlstate == "22023" {
+            // About a setting: its name may be said, its value not.
+            self.message.split(':').next().unwrap_or_default().to_owned()
+        } else if QUOTING.iter().any(|class| self.sqlstate.starts_with(class)) {
             self.message.split(['"', ':', '\'', '(']).next().unwrap_or_default().trim_end().to_owned()
         } else {
             self.message

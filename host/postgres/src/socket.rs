@@ -198,3 +198,14 @@ impl Stream {
         }
     }
 }
+
+/// The system's words without its capitals and numbers where there are better ones.
+pub fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "connection reset".into(),
+        io::ErrorKind::UnexpectedEof => "the server closed it".into(),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no answer in time".into(),
+        _ => error.to_string(),
+    }
+}

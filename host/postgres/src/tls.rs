@@ -2,21 +2,20 @@
 //! checked always, so that SCRAM's channel binding means something even where the certificate is not.
 
 use std::io::{self, BufRead, Write};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ring::digest;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 use weir_api::Error;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use x509_parser::signature_algorithm::SignatureAlgorithm;
 
+use crate::certificate::{Roots, client_certificate, trusted};
 use crate::options::{ConnectOptions, SslMode};
 use crate::socket::Socket;
 
@@ -33,13 +32,6 @@ struct Verifier {
     /// `None`: any certificate will do
     roots: Option<Roots>,
     check_name: bool,
-}
-
-#[derive(Debug, Default)]
-struct Roots {
-    store: RootCertStore,
-    /// as they are in the file: a self-signed server certificate may be trusted by itself
-    certificates: Vec<CertificateDer<'static>>,
 }
 
 // === impl Session ===
@@ -266,100 +258,7 @@ fn common_name_matches(certificate: &CertificateDer<'_>, server_name: &ServerNam
     }
 }
 
-// === files ===
-
-/// The authorities to check against, or `None` where `sslmode` does not ask for it.
-fn trusted(options: &ConnectOptions) -> Result<Option<Roots>, Error> {
-    let verify = matches!(options.sslmode, SslMode::VerifyCa | SslMode::VerifyFull);
-    let file = match &options.sslrootcert {
-        Some(path) if path.as_os_str() == "system" => {
-            if options.sslmode != SslMode::VerifyFull {
-                return Err(Error::environment("postgres.tls", "sslrootcert = system needs sslmode = verify-full")
-                    .help("anybody can have a certificate of a public authority: only its name says whose it is"));
-            }
-            return system().map(Some);
-        }
-        Some(path) => Some(path.clone()),
-        None if verify => home_file("root.crt"),
-        None => None,
-    };
-    match file {
-        // As in libpq: who names an authority wants it asked, whatever `require` says by itself.
-        Some(path) if verify || options.sslmode == SslMode::Require => {
-            let certificates = read_certificates("sslrootcert", &path)?;
-            let mut store = RootCertStore::empty();
-            store.add_parsable_certificates(certificates.iter().cloned());
-            if certificates.is_empty() {
-                return Err(file_error("sslrootcert", &path, "it holds no certificate"));
-            }
-            Ok(Some(Roots { store, certificates }))
-        }
-        None if verify => system().map(Some),
-        _ => Ok(None),
-    }
-}
-
-fn system() -> Result<Roots, Error> {
-    let mut store = RootCertStore::empty();
-    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if store.is_empty() {
-        return Err(Error::environment("postgres.tls", "this system has no trusted authorities")
-            .help("apt-get install ca-certificates, or sslrootcert = a PEM file"));
-    }
-    Ok(Roots { store, certificates: Vec::new() })
-}
-
-type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
-fn client_certificate(options: &ConnectOptions) -> Result<Option<Identity>, Error> {
-    let (certificate, key) = match (&options.sslcert, &options.sslkey) {
-        (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
-        (None, None) => match (home_file("postgresql.crt"), home_file("postgresql.key")) {
-            (Some(certificate), Some(key)) => (certificate, key),
-            _ => return Ok(None),
-        },
-        (Some(_), None) => return Err(Error::environment("postgres.tls", "sslcert is given without sslkey")),
-        (None, Some(_)) => return Err(Error::environment("postgres.tls", "sslkey is given without sslcert")),
-    };
-    Ok(Some((read_certificates("sslcert", &certificate)?, read_key(&key)?)))
-}
-
-fn home_file(name: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(std::env::var_os("HOME")?).join(".postgresql").join(name);
-    path.is_file().then_some(path)
-}
-
-fn read(option: &str, path: &Path) -> Result<(Vec<u8>, bool), Error> {
-    let bytes = std::fs::read(path).map_err(|e| file_error(option, path, &e.to_string()))?;
-    let is_pem = bytes.windows(10).any(|w| w == b"-----BEGIN");
-    Ok((bytes, is_pem))
-}
-
-fn read_certificates(option: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let (bytes, is_pem) = read(option, path)?;
-    if !is_pem {
-        return Ok(vec![CertificateDer::from(bytes)]);
-    }
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    all.map_err(|_| file_error(option, path, "it is no certificate in PEM or DER"))
-}
-
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
-    let (bytes, is_pem) = read("sslkey", path)?;
-    if !is_pem {
-        return Ok(PrivatePkcs8KeyDer::from(bytes).into());
-    }
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| {
-        file_error("sslkey", path, "it is no key without a password")
-            .help(format!("openssl pkcs8 -topk8 -nocrypt -in {} -out client.key", path.display()))
-    })
-}
-
 // === errors ===
-
-fn file_error(option: &str, path: &Path, why: &str) -> Error {
-    Error::environment("postgres.tls", format!("cannot use {option} {}: {why}", path.display()))
-}
 
 fn lost(why: &str) -> Error {
     Error::retry("postgres.connect", format!("TLS could not be set up: {why}"))
@@ -380,4 +279,51 @@ fn failed(error: &rustls::Error) -> Error {
         _ => "sslmode says whether TLS is used; sslcert and sslkey are the client's certificate",
     };
     Error::environment("postgres.tls", format!("TLS failed: {error}")).help(help)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::pem::PemObject;
+
+    use super::*;
+
+    const COMMON_NAME: &[u8] = include_bytes!("../tests/data/common-name.pem");
+    const PSS: &[u8] = include_bytes!("../tests/data/pss.pem");
+
+    fn certificate(pem: &[u8]) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(pem).unwrap()
+    }
+
+    #[test]
+    fn a_common_name_counts_only_without_alternative_names() {
+        for (host, expected) in
+            [("db.example.org", true), ("DB.example.ORG", true), ("a.b.example.org", false), ("example.org", false)]
+        {
+            let name = ServerName::try_from(host).unwrap();
+            assert_eq!(common_name_matches(&certificate(COMMON_NAME), &name), expected, "{host}");
+        }
+        assert!(!common_name_matches(&certificate(PSS), &ServerName::try_from("pss").unwrap()));
+        assert!(!common_name_matches(&CertificateDer::from(vec![0x30, 0x80]), &ServerName::try_from("pss").unwrap()));
+    }
+
+    #[test]
+    fn the_channel_is_bound_by_the_hash_of_the_signature() {
+        for (pem, length) in [(COMMON_NAME, 48), (PSS, 64)] {
+            let certificate = certificate(pem);
+            let (_, parsed) = X509Certificate::from_der(&certificate).unwrap();
+            assert_eq!(end_point_hash(&parsed).unwrap().output_len(), length);
+        }
+    }
+
+    #[test]
+    fn a_trusted_certificate_still_has_its_dates() {
+        let certificate = certificate(COMMON_NAME);
+        let at =
+            |seconds| check_dates(&certificate, UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds)));
+        let (_, parsed) = X509Certificate::from_der(&certificate).unwrap();
+        let now = parsed.validity().not_before.timestamp() as u64 + 1;
+        at(now).unwrap();
+        assert_eq!(at(0).unwrap_err(), CertificateError::NotValidYet.into());
+        assert_eq!(at(now + 4_000_000_000).unwrap_err(), CertificateError::Expired.into());
+    }
 }

@@ -95,7 +95,12 @@ fn child() {
     let mut store = Embedded::open(dir).unwrap();
     let mut n = last(&store) + 1;
     println!("\nstarted");
-    while role == "save" {
+    if role == "hold" {
+        // Until the parent ends this process.
+        std::io::stdin().read_line(&mut String::new()).unwrap();
+        return;
+    }
+    loop {
         let offset = map(json!({ "n": n }));
         let (a, b) = (map(json!({"p": "a"})), map(json!({"p": "b"})));
         let padding = vec![n as u8; (n * 37 % 5000) as usize];
@@ -104,8 +109,6 @@ fn child() {
         println!("saved {n}");
         n += 1;
     }
-    // Holds the store until the parent ends this process.
-    std::io::stdin().read_line(&mut String::new()).unwrap();
 }
 
 /// The number that the child saved last; both offsets and both values belong to the same save.

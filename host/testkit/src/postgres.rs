@@ -157,9 +157,10 @@ impl Builder {
     }
 
     fn settings_file(&self, sockets: &Path, port: u16) -> String {
+        // Commits stay synchronous: otherwise the log is written every 200 ms, and a walsender sends only what is written.
         let mut text = format!(
             "\nlisten_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{}'\nwal_level = logical\n\
-             fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_replication_slots = 50\n\
+             fsync = off\nfull_page_writes = off\nmax_replication_slots = 50\n\
              max_wal_senders = 50\nmax_connections = 200\nshared_buffers = 128MB\nmax_wal_size = 4GB\n\
              log_line_prefix = '%m [%p] '\n",
             sockets.display()

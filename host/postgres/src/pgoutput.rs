@@ -1,0 +1,413 @@
+//! The messages of `pgoutput` (protocol version 1, text and binary) into rows of a window.
+//!
+//! Bytes stay where they came in: a row is offsets into the window's one buffer. What a relation means is asked for when the
+//! server sends it, once, and again when it changed.
+
+use crate::frame::header;
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::Arc;
+use weir_api::{Error, Limit};
+use weir_cdc::KEY_CHANGED;
+use weir_model::{AFTER, BEFORE, Batch, Cell, Row, Stream, Transaction, Window};
+
+/// A relation as the server describes it before its first row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relation {
+    pub oid: u32,
+    pub schema: String,
+    pub table: String,
+    /// 'd', 'n', 'f', 'i'
+    pub replica_identity: u8,
+    pub columns: Vec<RelationColumn>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelationColumn {
+    pub name: String,
+    /// part of the replica identity
+    pub key: bool,
+    pub type_oid: u32,
+    pub modifier: i32,
+}
+
+/// What the source makes of a relation.
+#[derive(Clone, Debug)]
+pub struct Captured {
+    pub stream: Arc<Stream>,
+    /// cells of the primary key, whose change makes a delete and a create of an update
+    pub key: Vec<u16>,
+}
+
+/// A position in the stream. Positions before it are behind us for good once it is stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Place {
+    /// end of the last transaction that we have whole
+    pub complete: u64,
+    /// commit LSN of the transaction that we are in, or 0
+    pub within: u64,
+    /// rows of it that we have
+    pub rows: u64,
+    /// LSN of the last commit record, for `source.sequence`
+    pub last_commit: u64,
+}
+
+/// Where in the stream we are, and what its relations mean.
+pub struct Decoder {
+    pub place: Place,
+    /// rows that a stored offset already has, of the transaction that it lies in
+    skip: Option<(u64, u64)>,
+    transaction: Transaction,
+    in_transaction: bool,
+    relations: HashMap<u32, Option<Captured>>,
+    /// `skipped.operations`
+    pub skipped: Skipped,
+    /// the server wants an answer
+    pub reply: bool,
+    now_ns: i64,
+    pool: Vec<Batch>,
+    open: HashMap<u32, Open>,
+    /// (relation, batch, transaction) of the last row
+    last: Option<(u32, usize, u64)>,
+}
+
+/// A batch of the window at work.
+#[derive(Clone, Copy)]
+struct Open {
+    batch: usize,
+    /// number of the transaction in `Batch::transactions` that `of` is
+    transaction: u32,
+    of: u64,
+}
+
+/// Operations that are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    pub create: bool,
+    pub update: bool,
+    pub delete: bool,
+    pub truncate: bool,
+}
+
+/// Asked for a relation's meaning. None: it is not captured.
+pub type Describe<'a> = &'a mut dyn FnMut(Relation) -> Result<Option<Captured>, Error>;
+
+/// Microseconds from 1970 to the server's epoch.
+const EPOCH_US: i64 = 946_684_800_000_000;
+
+struct Reader<'a> {
+    wire: &'a [u8],
+    at: usize,
+    end: usize,
+}
+
+// === impl Reader ===
+
+impl Reader<'_> {
+    #[inline(always)]
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        let bytes = self.wire.get(self.at..self.end).and_then(|w| w.first_chunk::<N>()).ok_or_else(malformed)?;
+        self.at += N;
+        Ok(*bytes)
+    }
+    #[inline(always)]
+    fn u8(&mut self) -> Result<u8, Error> {
+        Ok(self.take::<1>()?[0])
+    }
+    #[inline(always)]
+    fn u16(&mut self) -> Result<u16, Error> {
+        self.take().map(u16::from_be_bytes)
+    }
+    #[inline(always)]
+    fn u32(&mut self) -> Result<u32, Error> {
+        self.take().map(u32::from_be_bytes)
+    }
+    #[inline(always)]
+    fn u64(&mut self) -> Result<u64, Error> {
+        self.take().map(u64::from_be_bytes)
+    }
+    fn text(&mut self) -> Result<String, Error> {
+        let rest = self.wire.get(self.at..self.end).unwrap_or_default();
+        let n = rest.iter().position(|b| *b == 0).ok_or_else(malformed)?;
+        self.at += n + 1;
+        Ok(String::from_utf8_lossy(rest.get(..n).unwrap_or_default()).into_owned())
+    }
+
+    /// The cells of a tuple. `old`: where the old tuple's cells are, for values that did not change and are not sent again.
+    #[inline]
+    fn tuple(&mut self, width: usize, cells: &mut Vec<Cell>, old: Option<usize>) -> Result<u32, Error> {
+        let start = cells.len();
+        if self.u16()? as usize != width {
+            return Err(malformed());
+        }
+        for i in 0..width {
+            let cell = match self.u8()? {
+                b'n' => Cell::NULL,
+                b'u' => old.and_then(|o| cells.get(o + i)).copied().unwrap_or(Cell::UNCHANGED),
+                b't' | b'b' => {
+                    let len = self.u32()?;
+                    let cell = Cell { at: self.at as u32, len };
+                    self.at += len as usize;
+                    if self.at > self.end {
+                        return Err(malformed());
+                    }
+                    cell
+                }
+                _ => return Err(malformed()),
+            };
+            cells.push(cell);
+        }
+        Ok(start as u32)
+    }
+}
+
+#[cold]
+fn malformed() -> Error {
+    Error::retry("postgres.protocol", "the server sent a message that is not of the replication protocol")
+}
+
+// === impl Decoder ===
+
+impl Decoder {
+    /// `place`: the stored offset, or where the slot begins.
+    pub fn new(place: Place, skipped: Skipped) -> Self {
+        let skip = (place.within > 0).then_some((place.within, place.rows));
+        let place = Place { within: 0, rows: 0, ..place };
+        Decoder {
+            place,
+            skip,
+            transaction: Transaction::default(),
+            in_transaction: false,
+            relations: HashMap::new(),
+            skipped,
+            reply: false,
+            now_ns: 0,
+            pool: vec![],
+            open: HashMap::new(),
+            last: None,
+        }
+    }
+
+    /// Whether a transaction is open: an idle position may be taken only between transactions.
+    pub fn is_between(&self) -> bool {
+        !self.in_transaction
+    }
+
+    /// Takes batches of an earlier window back, for their allocations.
+    pub fn recycle(&mut self, batches: &mut Vec<Batch>) {
+        self.pool.append(batches);
+        self.pool.truncate(64);
+    }
+
+    /// Reads whole frames into the window until the bytes, or the limit, are used up; says how many bytes it took. The window's
+    /// batches get their buffer from [`Decoder::seal`].
+    pub fn decode(&mut self, wire: &[u8], window: &mut Window, limit: Limit, now_ns: i64, describe: Describe) -> Result<usize, Error> {
+        self.now_ns = now_ns;
+        self.open.clear();
+        self.last = None;
+        let (mut at, mut rows) = (0, 0);
+        while rows < limit.rows {
+            let Some((tag, length)) = header(wire.get(at..).unwrap_or_default())? else { break };
+            let end = at + length;
+            if end > wire.len() || end > u32::MAX as usize {
+                break;
+            }
+            if tag == b'd' {
+                rows += self.frame(Reader { wire, at: at + 5, end }, window, describe)?;
+            }
+            at = end;
+        }
+        Ok(at)
+    }
+
+    /// Gives the window the bytes that its rows lie in.
+    pub fn seal(&mut self, window: &mut Window, wire: Bytes) {
+        window.bytes = wire.len();
+        for batch in &mut window.batches {
+            batch.wire = wire.clone()
+        }
+    }
+
+    /// Returns the rows it made.
+    fn frame(&mut self, mut r: Reader, window: &mut Window, describe: Describe) -> Result<usize, Error> {
+        match r.u8()? {
+            b'w' => {}
+            b'k' => {
+                let end = r.u64()?;
+                r.u64()?;
+                self.reply |= r.u8()? == 1;
+                if self.is_between() {
+                    self.place.complete = self.place.complete.max(end)
+                }
+                return Ok(0);
+            }
+            _ => return Ok(0),
+        }
+        let lsn = r.u64()?;
+        (r.u64()?, r.u64()?);
+        match r.u8()? {
+            b'B' => {
+                let commit = r.u64()?;
+                let commit_us = (r.u64()? as i64).wrapping_add(EPOCH_US);
+                let id = r.u32()? as u64;
+                self.transaction = Transaction { id, commit_us, last_commit: self.place.last_commit };
+                (self.place.within, self.place.rows, self.in_transaction) = (commit, 0, true);
+                Ok(0)
+            }
+            b'C' => {
+                r.u8()?;
+                let commit = r.u64()?;
+                let end = r.u64()?;
+                self.place = Place { complete: end.max(self.place.complete), within: 0, rows: 0, last_commit: commit };
+                self.in_transaction = false;
+                self.skip = None;
+                Ok(0)
+            }
+            b'R' => {
+                let relation = relation(&mut r)?;
+                let oid = relation.oid;
+                self.relations.insert(oid, describe(relation)?);
+                self.open.remove(&oid);
+                self.last = None;
+                Ok(0)
+            }
+            op @ (b'I' | b'U' | b'D') => self.row(op, lsn, r, window),
+            b'T' => self.truncate(lsn, r, window),
+            // origins, types, messages
+            _ => Ok(0),
+        }
+    }
+
+    /// Whether the stored offset already has this row of the transaction.
+    fn is_behind(&mut self) -> bool {
+        self.place.rows += 1;
+        self.skip.is_some_and(|(within, rows)| self.place.within == within && self.place.rows <= rows)
+    }
+
+    #[inline]
+    fn row(&mut self, op: u8, lsn: u64, mut r: Reader, window: &mut Window) -> Result<usize, Error> {
+        let oid = r.u32()?;
+        let skipped = match op {
+            b'I' => self.skipped.create,
+            b'U' => self.skipped.update,
+            _ => self.skipped.delete,
+        };
+        if self.is_behind() || skipped {
+            return Ok(0);
+        }
+        let Some(at) = self.open(oid, window) else { return Ok(0) };
+        let Some(batch) = window.batches.get_mut(at) else { return Ok(0) };
+        let width = batch.stream.width;
+        let transaction = batch.transactions.len() as u32 - 1;
+        let mut row = Row { position: lsn, transaction, ..Row::default() };
+        let mut tuple = r.u8()?;
+        if tuple == b'O' || tuple == b'K' {
+            row.before = r.tuple(width, &mut batch.cells, None)?;
+            row.present |= BEFORE;
+            if op != b'D' {
+                tuple = r.u8()?
+            }
+        }
+        if tuple == b'N' {
+            let old = (row.present & BEFORE != 0).then_some(row.before as usize);
+            row.after = r.tuple(width, &mut batch.cells, old)?;
+            row.present |= AFTER;
+        }
+        row.op = match op {
+            b'I' => b'c',
+            b'D' => b'd',
+            _ if row.present & BEFORE != 0 && self.key_changed(oid, r.wire, batch, &row) => KEY_CHANGED,
+            _ => b'u',
+        };
+        let n = batch.rows.len() as u32;
+        batch.rows.push(row);
+        window.push_run(at as u16, n, n + 1);
+        Ok(1)
+    }
+
+    #[cold]
+    fn key_changed(&self, oid: u32, wire: &[u8], batch: &Batch, row: &Row) -> bool {
+        let Some(Some(captured)) = self.relations.get(&oid) else { return false };
+        let cell = |start: u32, c: u16| batch.cells.get(start as usize + c as usize).copied().unwrap_or(Cell::NULL);
+        let bytes = |c: Cell| match c {
+            Cell::NULL | Cell::UNCHANGED => None,
+            c => wire.get(c.at as usize..c.at as usize + c.len as usize),
+        };
+        captured.key.iter().any(|c| {
+            let (old, new) = (cell(row.before, *c), cell(row.after, *c));
+            old != new && bytes(old) != bytes(new)
+        })
+    }
+
+    fn truncate(&mut self, lsn: u64, mut r: Reader, window: &mut Window) -> Result<usize, Error> {
+        let count = r.u32()?;
+        r.u8()?;
+        let mut rows = 0;
+        for _ in 0..count {
+            let oid = r.u32()?;
+            if self.is_behind() || self.skipped.truncate {
+                continue;
+            }
+            let Some(at) = self.open(oid, window) else { continue };
+            let Some(batch) = window.batches.get_mut(at) else { continue };
+            let transaction = batch.transactions.len() as u32 - 1;
+            let n = batch.rows.len() as u32;
+            batch.rows.push(Row { position: lsn, transaction, op: b't', ..Row::default() });
+            window.push_run(at as u16, n, n + 1);
+            rows += 1;
+        }
+        Ok(rows)
+    }
+
+    /// The window's batch for a relation, ready for a row of the open transaction.
+    #[inline]
+    fn open(&mut self, oid: u32, window: &mut Window) -> Option<usize> {
+        match self.last {
+            Some((last, at, of)) if last == oid && of == self.place.within => Some(at),
+            _ => self.open_other(oid, window),
+        }
+    }
+
+    fn open_other(&mut self, oid: u32, window: &mut Window) -> Option<usize> {
+        let captured = self.relations.get(&oid)?.as_ref()?;
+        let open = match self.open.get(&oid) {
+            Some(open) => *open,
+            None => {
+                let stream = captured.stream.clone();
+                let batch = match self.pool.pop() {
+                    Some(mut batch) => {
+                        batch.reset(stream, Bytes::new(), self.now_ns);
+                        batch
+                    }
+                    None => Batch::new(stream, Bytes::new(), self.now_ns),
+                };
+                window.batches.push(batch);
+                Open { batch: window.batches.len() - 1, transaction: 0, of: 0 }
+            }
+        };
+        let batch = window.batches.get_mut(open.batch)?;
+        let open = match open.of == self.place.within && !batch.transactions.is_empty() {
+            true => open,
+            false => {
+                batch.transactions.push(self.transaction);
+                Open { transaction: batch.transactions.len() as u32 - 1, of: self.place.within, ..open }
+            }
+        };
+        self.open.insert(oid, open);
+        self.last = Some((oid, open.batch, open.of));
+        Some(open.batch)
+    }
+}
+
+fn relation(r: &mut Reader) -> Result<Relation, Error> {
+    let (oid, schema, table) = (r.u32()?, r.text()?, r.text()?);
+    let (replica_identity, count) = (r.u8()?, r.u16()?);
+    let mut columns = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        let key = r.u8()? & 1 != 0;
+        let (name, type_oid, modifier) = (r.text()?, r.u32()?, r.u32()? as i32);
+        columns.push(RelationColumn { name, key, type_oid, modifier });
+    }
+    let schema = if schema.is_empty() { "pg_catalog".into() } else { schema };
+    Ok(Relation { oid, schema, table, replica_identity, columns })
+}

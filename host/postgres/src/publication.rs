@@ -1,0 +1,74 @@
+//! The publication: what the server sends at all.
+
+use crate::Connection;
+use crate::catalogue::{literal, qualified};
+use crate::server_error::quoted;
+use weir_api::Error;
+
+/// `publication.autocreate.mode`
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Autocreate {
+    AllTables,
+    /// the captured tables, no others; kept in step with the include lists
+    Filtered,
+    NoTables,
+    Disabled,
+}
+
+// === impl Autocreate ===
+
+impl Autocreate {
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text.to_ascii_lowercase().as_str() {
+            "all_tables" => Autocreate::AllTables,
+            "filtered" => Autocreate::Filtered,
+            "no_tables" => Autocreate::NoTables,
+            "disabled" => Autocreate::Disabled,
+            _ => return None,
+        })
+    }
+}
+
+/// Makes sure that the publication is there, and that it publishes the captured tables where we made it for them.
+pub fn ensure(
+    connection: &mut Connection,
+    name: &str,
+    mode: Autocreate,
+    captured: &[(String, String)],
+    via_root: bool,
+) -> Result<(), Error> {
+    let found = connection.simple_query(&format!("SELECT puballtables FROM pg_publication WHERE pubname = {}", literal(name)))?;
+    let all = found.first().and_then(|r| r.first()).and_then(|f| f.as_deref()).map(|f| f == "t");
+    let list = captured.iter().map(|(s, t)| qualified(s, t)).collect::<Vec<_>>().join(", ");
+    let root = if via_root { " WITH (publish_via_partition_root = true)" } else { "" };
+    let name_sql = quoted(name);
+    let sql = match (mode, all) {
+        (Autocreate::Disabled, None) => {
+            return Err(Error::environment("postgres.publication-missing", format!("there is no publication `{name}`"))
+                .help(format!("CREATE PUBLICATION {name_sql} FOR TABLE …; or set `publication.autocreate.mode`")));
+        }
+        (Autocreate::AllTables, None) => format!("CREATE PUBLICATION {name_sql} FOR ALL TABLES{root}"),
+        (Autocreate::NoTables, None) => format!("CREATE PUBLICATION {name_sql}{root}"),
+        (Autocreate::Filtered, _) if captured.is_empty() => {
+            return Err(Error::environment("postgres.no-tables", "no table matches the include lists")
+                .help("a filtered publication needs at least one table: look at `table.include.list`"));
+        }
+        (Autocreate::Filtered, None) => format!("CREATE PUBLICATION {name_sql} FOR TABLE {list}{root}"),
+        (Autocreate::Filtered, Some(false)) => {
+            let sql = format!("SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = {}", literal(name));
+            let mut published: Vec<_> = connection.simple_query(&sql)?.into_iter().map(|r| {
+                let mut fields = r.into_iter().map(Option::unwrap_or_default);
+                (fields.next().unwrap_or_default(), fields.next().unwrap_or_default())
+            }).collect();
+            let mut wanted = captured.to_vec();
+            (published.sort(), wanted.sort());
+            if published == wanted {
+                return Ok(());
+            }
+            format!("ALTER PUBLICATION {name_sql} SET TABLE {list}")
+        }
+        _ => return Ok(()),
+    };
+    tracing::info!(publication = name, "{}", if all.is_none() { "creating the publication" } else { "setting the publication's tables" });
+    connection.simple_query(&sql).map(|_| ())
+}
