@@ -35,8 +35,8 @@ pub struct Limit {
 /// What a poll brought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Poll {
-    /// rows are in the window; see *Positions*
-    Window(Position),
+    /// Rows are in the window; see *Positions*. None: there is no going on from here yet (a snapshot is not complete).
+    Window(Option<Position>),
     /// No rows. A position: the log moved on, and nothing before it is pending here.
     Idle(Option<Position>),
     /// there will be no more rows (`snapshot.mode=initial_only`, a bounded generator)
@@ -85,6 +85,6 @@ pub trait Source: Send {
         None
     }
 
-    /// Ends connections in the orderly way. Nothing is called afterwards but `start`.
-    fn stop(&mut self);
+    /// Ends connections in the orderly way. Nothing is called afterwards but `start`, and not even that where it is `for_good`.
+    fn stop(&mut self, for_good: bool);
 }

@@ -237,12 +237,12 @@ impl Source for Generator {
         let Some(mut run) = self.run.take() else { return Ok(Poll::End) };
         run.pool.append(&mut window.batches);
         let polled = match run.snapshot.take() {
-            Some(from) => Poll::Window(self.snapshot(&mut run, from, window)),
+            Some(from) => Poll::Window(Some(self.snapshot(&mut run, from, window))),
             None if !self.stream || (self.rows > 0 && run.shop.event >= self.rows) => Poll::End,
             None => {
                 let due = self.due(&run, limit.rows as u64);
                 if due > 0 {
-                    Poll::Window(self.changes(&mut run, due, window))
+                    Poll::Window(Some(self.changes(&mut run, due, window)))
                 } else {
                     let next = Duration::from_secs_f64(1.0 / self.rate.max(1) as f64);
                     std::thread::sleep(wait.min(next));
@@ -266,7 +266,7 @@ impl Source for Generator {
         None
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self, _: bool) {
         self.run = None;
     }
 }

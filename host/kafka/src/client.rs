@@ -39,10 +39,10 @@ const PARTITIONER: &str = "records without a key stay on one partition for the l
 const OAUTH: &str = "OAUTHBEARER is not in this build; use `sasl.mechanism` = PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, or a client certificate (`ssl.keystore.location`)";
 const OAUTH_ONLY: &str = "only OAUTHBEARER logins use it";
 const KERBEROS_ONLY: &str = "only Kerberos logins use it, and GSSAPI is not in this build";
-const HANDLER: &str =
-    "Java classes cannot be loaded; use `sasl.jaas.config` with PLAIN or SCRAM, or a client certificate (`ssl.keystore.location`)";
+const HANDLER: &str = "Java classes cannot be loaded; use `sasl.jaas.config` with PLAIN or SCRAM, or a client certificate (`ssl.keystore.location`)";
 const ALGORITHM: &str = "TLS is OpenSSL's: it chooses its algorithms itself";
-const TRANSACTIONAL: &str = "leave it out: records are delivered at least once, and `enable.idempotence` writes a retried one once";
+const TRANSACTIONAL: &str =
+    "leave it out: records are delivered at least once, and `enable.idempotence` writes a retried one once";
 
 /// In the order of forms and reference pages: what everybody sets first, then by group and name.
 pub static CLIENT: &[ClientKey] = &[
@@ -57,7 +57,7 @@ pub static CLIENT: &[ClientKey] = &[
     set("compression.zstd.level", Int, "3", PRODUCER, Translated("`compression.level` when `compression.type` is zstd, 1 to 12"), "Level of zstd."),
     key("delivery.timeout.ms", Millis, PRODUCER, NoEffect("a record waits for the cluster as long as it takes, and the source waits with it"), "Limit of the time until a record is written."),
     set("enable.idempotence", Boolean, "true", PRODUCER, Translated("`enable.idempotence` and `enable.gapless.guarantee`"), "A retried batch is written once and in order."),
-    set("linger.ms", Long, "5", PRODUCER, Same, "How long a batch waits for more records, milliseconds."),
+    set("linger.ms", Long, "1", PRODUCER, Same, "How long a batch waits for more records, milliseconds."),
     key("max.block.ms", Millis, PRODUCER, NoEffect("a full buffer slows the source down and fails nothing"), "Limit of the time that a send may block."),
     set("max.in.flight.requests.per.connection", Int, "5", PRODUCER, Same, "Requests sent to a broker before the first is answered; 1 without `enable.idempotence`, to keep the order."),
     set("max.request.size", Int, "1048576", PRODUCER, Translated("`message.max.bytes`, at least 1000"), "Largest record and largest request, bytes; a topic's `max.message.bytes` must allow it too."),
@@ -186,7 +186,13 @@ const fn set(
     key
 }
 
-const fn required(name: &'static str, kind: KeyType, group: &'static str, becomes: Becomes, doc: &'static str) -> ClientKey {
+const fn required(
+    name: &'static str,
+    kind: KeyType,
+    group: &'static str,
+    becomes: Becomes,
+    doc: &'static str,
+) -> ClientKey {
     let mut key = key(name, kind, group, becomes, doc);
     key.key = key.key.required();
     key

@@ -23,7 +23,12 @@ impl Failure {
 
     pub(crate) fn unreachable(servers: &str, reason: Option<&str>) -> Failure {
         let reason = reason.map(|r| format!(": {r}")).unwrap_or_default();
-        Failure::new("kafka.unreachable", Cure::Retry, format!("no Kafka broker answers at {servers}{reason}"), UNREACHABLE_HELP)
+        Failure::new(
+            "kafka.unreachable",
+            Cure::Retry,
+            format!("no Kafka broker answers at {servers}{reason}"),
+            UNREACHABLE_HELP,
+        )
     }
 
     /// A record that the cluster, or librdkafka before it, will not take.
@@ -99,7 +104,9 @@ impl Failure {
             Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
                 ("kafka.authorization", "creating it is not allowed")
             }
-            Code::InvalidReplicationFactor => ("kafka.topic-not-creatable", "there are fewer brokers than copies asked for"),
+            Code::InvalidReplicationFactor => {
+                ("kafka.topic-not-creatable", "there are fewer brokers than copies asked for")
+            }
             Code::InvalidPartitions => ("kafka.topic-not-creatable", "the number of partitions is not allowed"),
             Code::InvalidConfig => ("kafka.topic-not-creatable", "a `topic.creation` setting is not one of a topic"),
             Code::InvalidTopic => ("kafka.topic-not-creatable", "its name is not allowed"),
@@ -141,8 +148,15 @@ mod tests {
     fn an_error_names_topic_partition_and_code() {
         let error = Failure::delivery(Code::MessageSizeTooLarge, "shop.orders", 3).error();
         assert_eq!(error.code(), "kafka.message-too-large");
-        assert_eq!(error.message(), "a record is larger than Kafka takes (topic shop.orders, partition 3: MESSAGE_TOO_LARGE)");
-        assert!(error.hint().is_some_and(|h| h.contains("producer.override.max.request.size") && h.contains("max.message.bytes")));
+        assert_eq!(
+            error.message(),
+            "a record is larger than Kafka takes (topic shop.orders, partition 3: MESSAGE_TOO_LARGE)"
+        );
+        assert!(
+            error
+                .hint()
+                .is_some_and(|h| h.contains("producer.override.max.request.size") && h.contains("max.message.bytes"))
+        );
         assert_eq!(symbol(Code::InvalidReplicationFactor), "INVALID_REPLICATION_FACTOR");
     }
 }

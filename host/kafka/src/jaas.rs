@@ -30,7 +30,8 @@ impl Login {
         let mut tokens = tokens(text)?.into_iter();
         let Some(Token::Word(module)) = tokens.next() else { return Err("the login module's class is missing") };
         match tokens.next() {
-            Some(Token::Word(f)) if matches!(&*f.to_lowercase(), "required" | "requisite" | "sufficient" | "optional") => {}
+            Some(Token::Word(f))
+                if matches!(&*f.to_lowercase(), "required" | "requisite" | "sufficient" | "optional") => {}
             _ => return Err("`required` must follow the login module's class"),
         }
         let mut options = Vec::new();
@@ -107,7 +108,14 @@ mod tests {
 
     #[test]
     fn errors_hold_no_value() {
-        for text in ["", "M", "M required username=\"secret\"", "M required password=\"secret", "M required secret;", "M x a=b;"] {
+        for text in [
+            "",
+            "M",
+            "M required username=\"secret\"",
+            "M required password=\"secret",
+            "M required secret;",
+            "M x a=b;",
+        ] {
             let error = Login::parse(text).unwrap_err();
             assert!(!error.contains("secret"), "{error}");
         }

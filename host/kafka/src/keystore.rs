@@ -52,7 +52,9 @@ impl Store {
             // Java opens either by either name since version 8.
             Format::Jks | Format::Pkcs12 => match Reader(bytes).u32() {
                 Some(JKS_MAGIC) => jks(bytes, password, key_password.unwrap_or(password)),
-                Some(JCEKS_MAGIC) => Err("JCEKS is not supported: convert it by `keytool -importkeystore -deststoretype PKCS12`"),
+                Some(JCEKS_MAGIC) => {
+                    Err("JCEKS is not supported: convert it by `keytool -importkeystore -deststoretype PKCS12`")
+                }
                 Some(_) => pkcs12(bytes, password),
                 None => Err(BROKEN),
             },

@@ -2,7 +2,7 @@
 //!
 //! `rdkafka`'s own `send` copies every value, makes a C string of the topic's and every header's name and looks the topic up for
 //! each record; its delivery callback counts references for each. Here a topic is a handle, values are lent, and delivery
-//! reports are read from their event: a record costs two thirds of the CPU (see `examples/throughput.rs`).
+//! reports are read from their event: that is a quarter less CPU a record, measured with four headers.
 //!
 //! Values are lent to librdkafka out of their [`Block`]; [`Outbox`] holds a block until each of its records has been reported
 //! on, or until the producer is gone.
@@ -227,7 +227,12 @@ impl Outbox {
     }
 
     /// SAFETY: `event` is a live event of type DR.
-    unsafe fn reports(&mut self, event: *mut native::rd_kafka_event_t, done: &mut Vec<BlockId>, notices: &mut Vec<Notice>) {
+    unsafe fn reports(
+        &mut self,
+        event: *mut native::rd_kafka_event_t,
+        done: &mut Vec<BlockId>,
+        notices: &mut Vec<Notice>,
+    ) {
         loop {
             // SAFETY: by contract; a message lives as long as its event.
             let message = unsafe { native::rd_kafka_event_message_next(event).as_ref() };

@@ -58,7 +58,8 @@ pub(crate) fn connect(native: &[(String, String)], rules: Rules, client_id: &str
     // A topic is created by our rules or not at all.
     config.set("allow.auto.create.topics", "false");
     let servers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
-    let outbox = Outbox::open(&config).map_err(|e| Error::input("kafka.settings", format!("Kafka's client does not start: {e}")))?;
+    let outbox = Outbox::open(&config)
+        .map_err(|e| Error::input("kafka.settings", format!("Kafka's client does not start: {e}")))?;
     let topics = Topics::new(config, rules);
     let watch = Watch { since: Instant::now(), next: STALL, reason: None };
     let mut sink = KafkaSink {
@@ -198,7 +199,12 @@ impl Sink for KafkaSink {
                 Refusal::Full => return Ok(i),
                 Refusal::Malformed => {
                     let text = format!("record {i} of a block does not lie in it");
-                    Failure::new("kafka.record-malformed", weir_api::Cure::None, text, "this is a defect: please report it")
+                    Failure::new(
+                        "kafka.record-malformed",
+                        weir_api::Cure::None,
+                        text,
+                        "this is a defect: please report it",
+                    )
                 }
                 Refusal::Failed(Code::Fatal) => match self.outbox.fatal() {
                     Some((code, _)) => Failure::delivery(code, "all topics", -1),

@@ -273,7 +273,9 @@ fn ensure(
             tracing::info!(target: "weir::kafka", topic, "topic created");
             Ok(())
         }
-        Ok(Some(Err((_, Code::RequestTimedOut | Code::OperationTimedOut | Code::NotController)))) => Err(Trouble::Silence),
+        Ok(Some(Err((_, Code::RequestTimedOut | Code::OperationTimedOut | Code::NotController)))) => {
+            Err(Trouble::Silence)
+        }
         Ok(Some(Err((_, code)))) => {
             Err(Trouble::Failure(Failure::creation(code, topic, &command(config, topic, plan))))
         }

@@ -22,8 +22,18 @@ fn records_of_every_shape_come_back() {
         Row { key: None, value: text("no key"), ..on(0) },
         Row { key: text("tombstone"), value: None, ..on(1) },
         Row { key: text(""), value: text(""), ..on(1) },
-        Row { key: text("h"), value: text("v"), headers: vec![("a".into(), text("1")), ("ü".into(), None), ("a".into(), text(""))], ..on(2) },
-        Row { key: None, value: None, headers: vec![("a".into(), None), ("ü".into(), text("\0")), ("a".into(), text("2"))], ..on(2) },
+        Row {
+            key: text("h"),
+            value: text("v"),
+            headers: vec![("a".into(), text("1")), ("ü".into(), None), ("a".into(), text(""))],
+            ..on(2)
+        },
+        Row {
+            key: None,
+            value: None,
+            headers: vec![("a".into(), None), ("ü".into(), text("\0")), ("a".into(), text("2"))],
+            ..on(2)
+        },
         Row { value: Some(vec![0xff; 100_000]), ..on(3) },
     ];
     let done = deliver_all(&mut *sink, &[block(0, &name, &rows), block(1, &name, &[])]).unwrap();
@@ -78,14 +88,16 @@ fn records_of_a_key_keep_their_order_over_many_blocks() {
         let name = topic(codec);
         let settings = [&partitions("5")[..], &[("compression.type", codec)]].concat();
         let blocks = (0..100).map(|b| {
-            let rows = (0..50).map(|i| Row::new(&(i % 7).to_string(), &format!("{:06}", b * 50 + i))).collect::<Vec<_>>();
+            let rows =
+                (0..50).map(|i| Row::new(&(i % 7).to_string(), &format!("{:06}", b * 50 + i))).collect::<Vec<_>>();
             block(b, &name, &rows)
         });
         let done = deliver_all(&mut *open(servers(), &settings), &blocks.collect::<Vec<_>>()).unwrap();
         assert_eq!(done, (0..100).collect::<Vec<_>>());
         let rows = read(servers(), &name, 5000);
         for key in 0..7 {
-            let values = rows.iter().filter(|r| r.key == Some(key.to_string().into_bytes())).map(Row::text).collect::<Vec<_>>();
+            let values =
+                rows.iter().filter(|r| r.key == Some(key.to_string().into_bytes())).map(Row::text).collect::<Vec<_>>();
             assert!(values.len() > 500 && values.is_sorted(), "{codec}, key {key}");
         }
     }
@@ -127,7 +139,11 @@ fn a_topic_that_cannot_be_created_says_why() {
 fn nothing_is_written_behind_a_record_too_large_for_the_client() {
     let name = topic("large");
     let mut sink = open(servers(), &[]);
-    let rows = [Row::new("k", "first"), Row { value: Some(vec![b'x'; 3_000_000]), ..Row::new("k", "") }, Row::new("k", "last")];
+    let rows = [
+        Row::new("k", "first"),
+        Row { value: Some(vec![b'x'; 3_000_000]), ..Row::new("k", "") },
+        Row::new("k", "last"),
+    ];
     let error = deliver_all(&mut *sink, &[block(0, &name, &rows)]).unwrap_err();
     assert_eq!((error.code(), error.cure()), ("kafka.message-too-large", Cure::None));
     let hint = error.hint().unwrap_or_default();
@@ -142,9 +158,12 @@ fn nothing_is_written_behind_a_record_too_large_for_the_client() {
 #[test]
 fn nothing_is_written_behind_a_record_too_large_for_the_topic() {
     let name = topic("large-topic");
-    let settings = [&partitions("1")[..], &[("topic.creation.default.max.message.bytes", "20000"), ("batch.size", "1000")]].concat();
+    let settings =
+        [&partitions("1")[..], &[("topic.creation.default.max.message.bytes", "20000"), ("batch.size", "1000")]]
+            .concat();
     let mut sink = open(servers(), &settings);
-    let row = |i: usize| Row { value: Some(vec![b'x'; if i == 500 { 50_000 } else { 300 }]), ..Row::new(&i.to_string(), "") };
+    let row =
+        |i: usize| Row { value: Some(vec![b'x'; if i == 500 { 50_000 } else { 300 }]), ..Row::new(&i.to_string(), "") };
     let blocks = (0..10).map(|b| block(b, &name, &(0..100).map(|i| row(b as usize * 100 + i)).collect::<Vec<_>>()));
     let blocks = blocks.collect::<Vec<_>>();
     let mut done = Vec::new();
@@ -162,7 +181,12 @@ fn nothing_is_written_behind_a_record_too_large_for_the_topic() {
     let keys = tail(servers(), &name, 0, Duration::from_secs(2));
     let keys = keys.iter().map(|r| String::from_utf8(r.key.clone().unwrap()).unwrap().parse().unwrap());
     let keys = keys.collect::<Vec<usize>>();
-    assert!(keys.len() <= 500 && keys.iter().enumerate().all(|(i, k)| i == *k), "{} rows, last {:?}", keys.len(), keys.last());
+    assert!(
+        keys.len() <= 500 && keys.iter().enumerate().all(|(i, k)| i == *k),
+        "{} rows, last {:?}",
+        keys.len(),
+        keys.last()
+    );
 }
 
 #[test]

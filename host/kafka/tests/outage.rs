@@ -14,7 +14,9 @@ fn survives(name: &str, away: impl Fn(&Kafka), back: impl Fn(&Kafka) + Send + Sy
     let mut sink = open(kafka.bootstrap(), &settings);
     let mut done = Vec::new();
     let make = |b: u64| {
-        let rows = (0..100).map(|i| Row::new(&(i % 5).to_string(), &format!("{:07}{:0300}", b * 100 + i, 0))).collect::<Vec<_>>();
+        let rows = (0..100)
+            .map(|i| Row::new(&(i % 5).to_string(), &format!("{:07}{:0300}", b * 100 + i, 0)))
+            .collect::<Vec<_>>();
         block(b, &name, &rows)
     };
     for b in 0..50 {

@@ -14,7 +14,9 @@ fn works(kafka: &Kafka, servers: &str, settings: &[(&str, &str)]) {
 }
 
 fn jaas(user: &str, password: &str) -> String {
-    format!("org.apache.kafka.common.security.plain.PlainLoginModule required username=\"{user}\" password=\"{password}\";")
+    format!(
+        "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"{user}\" password=\"{password}\";"
+    )
 }
 
 #[test]

@@ -2,19 +2,32 @@
 
 mod answer;
 mod authentication;
+pub mod catalogue;
+mod config;
 mod certificate;
 mod connection;
 mod copy;
+mod default_value;
 mod frame;
+mod keys;
 mod options;
+pub mod pgoutput;
+mod publication;
 mod replication;
 mod server_error;
+mod slot;
+mod snapshot;
 mod socket;
+mod source;
+mod table;
 mod tls;
+pub mod type_table;
 mod watermark;
 
 pub use connection::Connection;
 pub use copy::CopyOut;
+pub use keys::KEYS;
 pub use frame::{Frame, Frames};
 pub use options::{ConnectOptions, SslMode};
 pub use replication::{Replication, WatermarkPolicy};
+pub use source::open;

@@ -57,6 +57,10 @@ pub struct Decoder {
     pub place: Place,
     /// rows that a stored offset already has, of the transaction that it lies in
     skip: Option<(u64, u64)>,
+    /// Invariant 3: transactions committed before this are in the snapshot, and are dropped here.
+    floor: u64,
+    /// rows dropped by `floor`
+    pub below_floor: u64,
     transaction: Transaction,
     in_transaction: bool,
     relations: HashMap<u32, Option<Captured>>,
@@ -169,13 +173,15 @@ fn malformed() -> Error {
 // === impl Decoder ===
 
 impl Decoder {
-    /// `place`: the stored offset, or where the slot begins.
-    pub fn new(place: Place, skipped: Skipped) -> Self {
+    /// `place`: the stored offset, or where the slot begins. `floor`: the snapshot's consistent point, or 0.
+    pub fn new(place: Place, floor: u64, skipped: Skipped) -> Self {
         let skip = (place.within > 0).then_some((place.within, place.rows));
         let place = Place { within: 0, rows: 0, ..place };
         Decoder {
             place,
             skip,
+            floor,
+            below_floor: 0,
             transaction: Transaction::default(),
             in_transaction: false,
             relations: HashMap::new(),
@@ -278,9 +284,13 @@ impl Decoder {
         }
     }
 
-    /// Whether the stored offset already has this row of the transaction.
+    /// Whether the snapshot, or the stored offset, already has this row of the transaction.
     fn is_behind(&mut self) -> bool {
         self.place.rows += 1;
+        if self.place.within < self.floor {
+            self.below_floor += 1;
+            return true;
+        }
         self.skip.is_some_and(|(within, rows)| self.place.within == within && self.place.rows <= rows)
     }
 

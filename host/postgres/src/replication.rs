@@ -106,6 +106,17 @@ impl<C: BorrowMut<Connection>> Replication<C> {
         }
     }
 
+    /// Appends what lies ready, without waiting; 0: nothing does. Under load one read brings a socket's buffer, and a window
+    /// takes several.
+    pub fn read_more(&mut self, into: &mut Vec<u8>) -> Result<usize, Error> {
+        let connection = self.connection.borrow_mut();
+        let ready = connection.stream.wait_readable(Duration::ZERO);
+        match connection.check(ready.map(|r| r.then_some(1)))? {
+            Some(_) => self.read(into, Duration::ZERO),
+            None => Ok(0),
+        }
+    }
+
     /// As [`Replication::read`], but the end of the stream is only noted.
     fn pull(&mut self, into: &mut Vec<u8>, wait: Duration) -> Result<usize, Error> {
         if self.ended.is_some() {

@@ -114,7 +114,7 @@ impl Task {
                 }
                 Err(e) => e,
             };
-            self.source.stop();
+            self.source.stop(false);
             self.counters.error(&error);
             if moved {
                 backoff.reset();
@@ -155,7 +155,7 @@ impl Task {
         *moved = round.moved;
         let outcome = result?;
         self.drain(&mut round)?;
-        self.source.stop();
+        self.source.stop(true);
         Ok(outcome)
     }
 
@@ -183,7 +183,7 @@ impl Task {
         Ok(Outcome::Stopped)
     }
 
-    fn window(&mut self, round: &mut Round, window: &mut Window, end: Position, stop: &Stop) -> Result<(), Error> {
+    fn window(&mut self, round: &mut Round, window: &mut Window, end: Option<Position>, stop: &Stop) -> Result<(), Error> {
         let blocks = self.chain.run(window)?;
         self.counters.window(&blocks, |step| self.chain.step_name(step));
         if let Some(ms) = last_change(window) {
@@ -200,7 +200,9 @@ impl Task {
             let help = format!("set `on-error = \"skip\"` for this step to go on without such rows ({})", failed.failure.code);
             return Err(Error::new("row.failed", weir_api::Cure::None, message).help(help));
         }
-        round.ledger.mark(end);
+        if let Some(position) = end {
+            round.ledger.mark(position)
+        }
         round.moved = true;
         Ok(())
     }

@@ -180,7 +180,10 @@ impl Kafka {
     /// One for all tests of this process.
     pub fn shared() -> io::Result<&'static Kafka> {
         static SHARED: OnceLock<Result<Kafka, String>> = OnceLock::new();
-        SHARED.get_or_init(|| Kafka::start().map_err(|e| e.to_string())).as_ref().map_err(|e| io::Error::other(e.as_str()))
+        SHARED
+            .get_or_init(|| Kafka::start().map_err(|e| e.to_string()))
+            .as_ref()
+            .map_err(|e| io::Error::other(e.as_str()))
     }
 
     /// What `bootstrap.servers` takes.

@@ -46,7 +46,8 @@ pub fn block(id: BlockId, topic: &str, rows: &[Row]) -> Arc<Block> {
         data.extend(row.key.iter().flatten());
         let key = data.len() as u32;
         data.extend(row.value.iter().flatten());
-        let mut has = if row.key.is_some() { Record::KEY } else { 0 } | if row.value.is_some() { Record::VALUE } else { 0 };
+        let mut has =
+            if row.key.is_some() { Record::KEY } else { 0 } | if row.value.is_some() { Record::VALUE } else { 0 };
         let record = Record {
             route: at as u16,
             has: 0,
@@ -135,7 +136,8 @@ pub fn tail(bootstrap: &str, topic: &str, count: usize, more: Duration) -> Vec<R
         }
         let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
         let message = message.unwrap();
-        let headers = message.headers().map(|h| h.iter().map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec))).collect());
+        let headers =
+            message.headers().map(|h| h.iter().map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec))).collect());
         rows.push(Row {
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),

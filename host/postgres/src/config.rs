@@ -1,0 +1,217 @@
+//! Settings as the source works with them.
+
+use crate::keys::KEYS;
+use crate::pgoutput::Skipped;
+use crate::publication::Autocreate;
+use crate::table::{ColumnFilter, Naming};
+use crate::{ConnectOptions, SslMode};
+use std::time::Duration;
+use weir_api::{Error, Settings};
+use weir_cdc::{Context, Envelope, Patterns, TableFilter};
+
+/// `snapshot.mode`
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SnapshotMode {
+    Initial,
+    InitialOnly,
+    NoData,
+    Always,
+}
+
+#[derive(Clone)]
+pub struct Config {
+    pub connect: ConnectOptions,
+    pub slot: String,
+    pub drop_slot: bool,
+    pub publication: String,
+    pub autocreate: Autocreate,
+    pub via_root: bool,
+    pub status_interval: Duration,
+    pub mode: SnapshotMode,
+    pub filter: TableFilter,
+    pub skipped: Skipped,
+    pub naming: Naming,
+}
+
+// === impl Config ===
+
+impl Config {
+    pub fn parse(settings: &Settings) -> Result<Config, Error> {
+        let text = |key: &str| settings.text(&KEYS, key).map(str::trim).filter(|t| !t.is_empty());
+        let required = |key: &str| settings.required(&KEYS, key).map(|t| t.trim().to_string());
+        let patterns = |key: &str| text(key).map(|list| parse_list(key, list)).transpose();
+        let connect = connect(settings)?;
+        let prefix = required("topic.prefix")?;
+        let context = settings.flag(&KEYS, "extended.headers.enabled")?.then(|| Context::new(&prefix, "postgresql"));
+        let mut envelope = Envelope::new(context);
+        envelope.tombstones = settings.flag(&KEYS, "tombstones.on.delete")?;
+        envelope.unavailable = text("unavailable.value.placeholder").unwrap_or_default().into();
+        let columns = ColumnFilter { include: patterns("column.include.list")?, exclude: patterns("column.exclude.list")? };
+        let mode = match text("snapshot.mode").unwrap_or("initial").to_ascii_lowercase().as_str() {
+            "initial_only" => SnapshotMode::InitialOnly,
+            "no_data" | "never" | "schema_only" => SnapshotMode::NoData,
+            "always" => SnapshotMode::Always,
+            _ => SnapshotMode::Initial,
+        };
+        let autocreate = Autocreate::parse(text("publication.autocreate.mode").unwrap_or_default());
+        let slot = slot_name(required("slot.name")?)?;
+        let most = Duration::from_secs(10);
+        Ok(Config {
+            slot,
+            drop_slot: settings.flag(&KEYS, "slot.drop.on.stop")?,
+            publication: required("publication.name")?,
+            autocreate: autocreate.unwrap_or(Autocreate::AllTables),
+            via_root: settings.flag(&KEYS, "publish.via.partition.root")?,
+            status_interval: settings.millis(&KEYS, "status.update.interval.ms")?.unwrap_or(most).min(most),
+            mode,
+            filter: TableFilter {
+                schemas: patterns("schema.include.list")?,
+                schemas_out: patterns("schema.exclude.list")?,
+                tables: patterns("table.include.list")?,
+                tables_out: patterns("table.exclude.list")?,
+            },
+            skipped: skipped(&settings.list(&KEYS, "skipped.operations"))?,
+            naming: Naming { prefix, database: connect.database.clone(), envelope, columns },
+            connect,
+        })
+    }
+}
+
+fn parse_list(key: &str, list: &str) -> Result<Patterns, Error> {
+    Patterns::parse(list).map_err(|e| {
+        Error::input("config.pattern", format!("`{key}`: `{}` is not a regular expression", e.pattern)).help(e.reason)
+    })
+}
+
+fn slot_name(name: String) -> Result<String, Error> {
+    let fits = (1..=63).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    match fits {
+        true => Ok(name),
+        false => Err(Error::input("postgres.slot-name", format!("`{name}` cannot be a slot's name"))
+            .help("slot.name takes 1 to 63 lower case letters, digits and underscores")),
+    }
+}
+
+fn skipped(list: &[&str]) -> Result<Skipped, Error> {
+    let mut s = Skipped { create: false, update: false, delete: false, truncate: false };
+    for op in list {
+        match *op {
+            "c" => s.create = true,
+            "u" => s.update = true,
+            "d" => s.delete = true,
+            "t" => s.truncate = true,
+            "r" | "none" => {}
+            other => {
+                return Err(Error::input("config.not-allowed", format!("`skipped.operations` cannot hold \"{other}\""))
+                    .help("some of c, u, d, t; or none"));
+            }
+        }
+    }
+    Ok(s)
+}
+
+fn connect(settings: &Settings) -> Result<ConnectOptions, Error> {
+    let text = |key: &str| settings.text(&KEYS, key).map(str::trim).filter(|t| !t.is_empty());
+    let mut options = match text("url") {
+        Some(url) => of_url(url)?,
+        None => ConnectOptions { host: String::new(), user: String::new(), database: String::new(), ..Default::default() },
+    };
+    let path = |key: &str| text(key).map(std::path::PathBuf::from);
+    if let Some(host) = text("database.hostname") {
+        options.host = host.into()
+    }
+    if let (true, Some(port)) = (settings.values.contains_key("database.port"), settings.number(&KEYS, "database.port")?) {
+        options.port = u16::try_from(port).map_err(|_| Error::input("config.wrong-type", "`database.port` is no port"))?
+    }
+    if let Some(user) = text("database.user") {
+        options.user = user.into()
+    }
+    if let Some(password) = settings.text(&KEYS, "database.password") {
+        options.password = Some(password.into())
+    }
+    if let Some(database) = text("database.dbname") {
+        options.database = database.into()
+    }
+    for (key, value) in
+        [("database.hostname", &options.host), ("database.user", &options.user), ("database.dbname", &options.database)]
+    {
+        if value.is_empty() {
+            return Err(Error::input("config.missing", format!("`{key}` must be set")).help("or `url`"));
+        }
+    }
+    if settings.values.contains_key("database.sslmode") || text("url").is_none() {
+        options.sslmode = text("database.sslmode").unwrap_or("prefer").to_ascii_lowercase().parse::<SslMode>()?
+    }
+    options.sslrootcert = path("database.sslrootcert").or(options.sslrootcert);
+    options.sslcert = path("database.sslcert").or(options.sslcert);
+    options.sslkey = path("database.sslkey").or(options.sslkey);
+    options.tcp_keepalive = settings.flag(&KEYS, "database.tcpKeepAlive")?;
+    options.application_name = "weir".into();
+    Ok(options)
+}
+
+/// `postgres://user:password@host:port/database?sslmode=…`
+fn of_url(url: &str) -> Result<ConnectOptions, Error> {
+    let wrong = || Error::input("postgres.url", "`url` is not of the form postgres://user:password@host:port/database");
+    let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")).ok_or_else(wrong)?;
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, database) = rest.split_once('/').ok_or_else(wrong)?;
+    let (login, place) = authority.rsplit_once('@').unwrap_or(("postgres", authority));
+    let (user, password) = login.split_once(':').map_or((login, None), |(u, p)| (u, Some(p)));
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port.parse().map_err(|_| wrong())?),
+        _ => (place, 5432),
+    };
+    let mut options = ConnectOptions {
+        host: decoded(host.trim_matches(['[', ']'])),
+        port,
+        user: decoded(user),
+        password: password.map(decoded),
+        database: decoded(database),
+        ..Default::default()
+    };
+    for (key, value) in query.split('&').filter_map(|p| p.split_once('=')) {
+        match key {
+            "sslmode" => options.sslmode = value.parse()?,
+            "sslrootcert" => options.sslrootcert = Some(decoded(value).into()),
+            "host" => options.host = decoded(value),
+            _ => return Err(Error::input("postgres.url", format!("`url` has an unknown parameter `{key}`"))),
+        }
+    }
+    Ok(options)
+}
+
+/// `%40` → `@`
+fn decoded(text: &str) -> String {
+    let mut out = vec![];
+    let mut bytes = text.bytes();
+    while let Some(b) = bytes.next() {
+        let hex = (b == b'%').then(|| {
+            let mut digit = || bytes.next().and_then(|b| (b as char).to_digit(16));
+            Some((digit()? << 4 | digit()?) as u8)
+        });
+        out.push(hex.flatten().unwrap_or(b));
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_says_it_all() {
+        let o = of_url("postgres://we%40ir:pa:ss@db.example:5433/shop?sslmode=require").unwrap();
+        assert_eq!((o.host.as_str(), o.port, o.user.as_str(), o.database.as_str()), ("db.example", 5433, "we@ir", "shop"));
+        assert_eq!(o.password.as_deref(), Some("pa:ss"));
+        assert_eq!(o.sslmode, SslMode::Require);
+        assert_eq!(of_url("mysql://x").unwrap_err().code(), "postgres.url");
+    }
+
+    #[test]
+    fn slots_have_narrow_names() {
+        assert!(slot_name("weir_1".into()).is_ok());
+        assert_eq!(slot_name("Weir".into()).unwrap_err().code(), "postgres.slot-name");
+    }
+}

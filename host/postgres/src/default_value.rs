@@ -1,0 +1,109 @@
+//! Column defaults: what `pg_get_expr` prints, as a value of the column's schema. Constants as they are; a function's value is
+//! not known beforehand and becomes the type's zero, as Debezium has it.
+
+use weir_model::{Codec, Kind, Type, Value, logical};
+
+/// None: no default, or one that cannot be told.
+pub fn parse(expression: &str, ty: &Type, codec: Option<Codec>) -> Option<Value> {
+    let constant = strip_casts(expression.trim());
+    if constant.eq_ignore_ascii_case("null") {
+        return None;
+    }
+    if let Some(text) = quoted(constant) {
+        return of_text(&text, ty, codec);
+    }
+    match ty.kind {
+        Kind::Boolean if constant == "true" || constant == "false" => Some(Value::Boolean(constant == "true")),
+        _ if is_number(constant) => of_text(constant.trim_matches(['(', ')']), ty, codec),
+        _ if constant.contains('(') || is_keyword(constant) => zero(ty),
+        _ => None,
+    }
+}
+
+/// `'x'::character varying` → `'x'`; `('a'::text)` too.
+fn strip_casts(mut e: &str) -> &str {
+    loop {
+        let before = e;
+        if let Some(inner) = e.strip_prefix('(').and_then(|e| e.strip_suffix(')'))
+            && inner.starts_with('\'')
+            && !inner.contains(')')
+        {
+            e = inner
+        }
+        if let Some((head, cast)) = e.rsplit_once("::")
+            && cast.chars().all(|c| c.is_alphanumeric() || " _\"()[],.".contains(c))
+            && (head.ends_with('\'') || head.ends_with(')') || is_number(head) || head.eq_ignore_ascii_case("null"))
+        {
+            e = head
+        }
+        if e == before {
+            return e;
+        }
+    }
+}
+
+fn quoted(e: &str) -> Option<String> {
+    let inner = e.strip_prefix('\'')?.strip_suffix('\'')?;
+    let plain = inner.replace("''", "\u{0}");
+    (!plain.contains('\'')).then(|| plain.replace('\u{0}', "'"))
+}
+
+fn is_number(e: &str) -> bool {
+    let e = e.trim_matches(['(', ')']);
+    !e.is_empty() && e.parse::<f64>().is_ok() && e.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b))
+}
+
+fn is_keyword(e: &str) -> bool {
+    let e = e.to_ascii_uppercase();
+    ["CURRENT_", "LOCALTIME", "SESSION_USER", "USER"].iter().any(|k| e.starts_with(k))
+}
+
+fn of_text(text: &str, ty: &Type, codec: Option<Codec>) -> Option<Value> {
+    match codec {
+        Some(Codec::BoolText) => Some(Value::Boolean(text == "t" || text == "true")),
+        Some(Codec::BitText) => Some(Value::Boolean(text == "1")),
+        Some(Codec::FloatText) => text.parse().ok().map(Value::Float),
+        Some(Codec::HexText) => None,
+        Some(codec) => codec.value(text.as_bytes()),
+        None => zero(ty),
+    }
+}
+
+/// The value of a function that nobody has called.
+fn zero(ty: &Type) -> Option<Value> {
+    Some(match ty.kind {
+        Kind::Boolean => Value::Boolean(false),
+        Kind::Int8 | Kind::Int16 | Kind::Int32 | Kind::Int64 => Value::Int(0),
+        Kind::Float32 | Kind::Float64 => Value::Float(0.0),
+        Kind::Text => match ty.name() {
+            Some("io.debezium.time.ZonedTimestamp") => Value::text("1970-01-01T00:00:00.000000Z"),
+            Some("io.debezium.time.ZonedTime") => Value::text("00:00:00Z"),
+            Some("io.debezium.data.Uuid") => Value::text("00000000-0000-0000-0000-000000000000"),
+            _ => Value::text(""),
+        },
+        Kind::Bytes if ty.is(logical::DECIMAL) => Value::bytes([0]),
+        Kind::Bytes => Value::bytes([]),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constants_are_kept_and_functions_are_zero() {
+        let (int, text) = (Type::new(Kind::Int32), Type::new(Kind::Text));
+        let int_of = |e| parse(e, &int, Some(Codec::IntText));
+        let text_of = |e| parse(e, &text, Some(Codec::Text));
+        assert_eq!(int_of("1"), Some(Value::Int(1)));
+        assert_eq!(int_of("'-7'::integer"), Some(Value::Int(-7)));
+        assert_eq!(int_of("(-7)"), Some(Value::Int(-7)));
+        assert_eq!(int_of("nextval('t_id_seq'::regclass)"), Some(Value::Int(0)));
+        assert_eq!(text_of("'it''s'::character varying"), Some(Value::text("it's")));
+        assert_eq!(text_of("NULL::character varying"), None);
+        assert_eq!(text_of("lower('x'::text)"), Some(Value::text("")));
+        let decimal = Type::decimal(2, Some(5));
+        assert_eq!(parse("1.5", &decimal, Some(Codec::DecimalText { scale: 2 })), Some(Value::bytes([0, 150])));
+    }
+}

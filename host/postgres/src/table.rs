@@ -1,0 +1,144 @@
+//! A captured table: the catalogue's columns met with what the wire brings, as a stream.
+
+use crate::catalogue::{ColumnInfo, TableInfo, Types};
+use crate::pgoutput::{Captured, Relation};
+use crate::type_table::{Mapping, Wire, column};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use weir_cdc::{Envelope, Op, SourceBlock, Table, topic_name};
+use weir_model::{Kind, Meta, Stream};
+
+/// What all tables of a connector share.
+#[derive(Clone)]
+pub struct Naming {
+    pub prefix: String,
+    pub database: String,
+    pub envelope: Envelope,
+    /// columns that are captured, by "schema.table.column"
+    pub columns: ColumnFilter,
+}
+
+/// `column.include.list` and `column.exclude.list`
+#[derive(Clone, Debug, Default)]
+pub struct ColumnFilter {
+    pub include: Option<weir_cdc::Patterns>,
+    pub exclude: Option<weir_cdc::Patterns>,
+}
+
+/// Streams are numbered over all sources of the process.
+static STREAMS: AtomicU64 = AtomicU64::new(1);
+
+// === impl ColumnFilter ===
+
+impl ColumnFilter {
+    pub fn takes(&self, schema: &str, table: &str, column: &str) -> bool {
+        let name = format!("{schema}.{table}.{column}");
+        self.include.as_ref().is_none_or(|p| p.matches(&name)) && !self.exclude.as_ref().is_some_and(|p| p.matches(&name))
+    }
+}
+
+// === impl Naming ===
+
+impl Naming {
+    /// Columns of a table as captured, with their cells' places. `cell`: where a column's cell lies in a tuple; None: not sent.
+    fn table(
+        &self,
+        info: &TableInfo,
+        types: &Types,
+        wire: Wire,
+        mut cell: impl FnMut(&ColumnInfo) -> Option<u16>,
+    ) -> (Table, Vec<Mapping>) {
+        let mut columns: Vec<(u16, weir_cdc::Column)> = vec![];
+        let mut mappings = vec![];
+        for c in &info.columns {
+            let is_key = info.key.contains(&c.name);
+            if !is_key && !self.columns.takes(&info.schema, &info.table, &c.name) {
+                continue;
+            }
+            let Some(at) = cell(c) else { continue };
+            let Some(mapping) = column(c, is_key, types, wire) else { continue };
+            columns.push((at, mapping.column.clone()));
+            mappings.push(mapping);
+        }
+        let place = |name: &String| columns.iter().position(|(_, c)| *c.name == **name);
+        let key = info.key.iter().filter_map(place).collect();
+        let topic = topic_name(&self.prefix, &info.schema, &info.table, ".");
+        (Table { topic, columns, key }, mappings)
+    }
+
+    fn stream(&self, info: &TableInfo, table: &Table, width: usize, op: Op) -> Arc<Stream> {
+        let program = self.envelope.program(table, &self.source(info, op), op);
+        let name = format!("{}.{}", info.schema, info.table).into();
+        Arc::new(Stream { id: STREAMS.fetch_add(1, Relaxed), name, width, program })
+    }
+
+    /// The stream of a relation's changes. The catalogue may have moved on since: what it no longer knows, the relation's
+    /// own column says.
+    pub fn changes(&self, relation: &Relation, info: &TableInfo, types: &Types, wire: Wire) -> Captured {
+        let mut info = info.clone();
+        info.columns = relation.columns.iter().map(|c| of_relation(c, &info)).collect();
+        let places = |c: &ColumnInfo| relation.columns.iter().position(|r| r.name == c.name).map(|i| i as u16);
+        let (table, _) = self.table(&info, types, wire, places);
+        let key = table.key.iter().filter_map(|i| table.columns.get(*i)).map(|(cell, _)| *cell).collect();
+        let stream = self.stream(&info, &table, relation.columns.len(), Op::Change);
+        Captured { stream, key }
+    }
+
+    /// The stream of a snapshot's rows, and the columns that are to be selected.
+    pub fn snapshot(&self, info: &TableInfo, types: &Types) -> (Arc<Stream>, Vec<Mapping>) {
+        let mut next = 0;
+        let mut places = std::collections::HashMap::new();
+        for c in &info.columns {
+            let is_key = info.key.contains(&c.name);
+            let taken = is_key || self.columns.takes(&info.schema, &info.table, &c.name);
+            if taken && column(c, false, types, Wire::Binary).is_some() {
+                places.insert(c.name.clone(), next);
+                next += 1;
+            }
+        }
+        let (table, mappings) = self.table(info, types, Wire::Binary, |c| places.get(&c.name).copied());
+        (self.stream(info, &table, mappings.len(), Op::Read), mappings)
+    }
+
+    fn source(&self, info: &TableInfo, op: Op) -> SourceBlock {
+        let fields = vec![
+            SourceBlock::text("version", VERSION),
+            SourceBlock::text("connector", "postgresql"),
+            SourceBlock::text("name", &self.prefix),
+            SourceBlock::meta("ts_ms", Kind::Int64, false, Meta::SourceMs),
+            SourceBlock::snapshot_field(op),
+            SourceBlock::text("db", &self.database),
+            SourceBlock::meta("sequence", Kind::Text, true, Meta::Sequence),
+            SourceBlock::meta("ts_us", Kind::Int64, true, Meta::SourceUs),
+            SourceBlock::meta("ts_ns", Kind::Int64, true, Meta::SourceNs),
+            SourceBlock::text("schema", &info.schema),
+            SourceBlock::text("table", &info.table),
+            SourceBlock::meta("txId", Kind::Int64, true, Meta::Transaction),
+            SourceBlock::meta("lsn", Kind::Int64, true, Meta::Position),
+            SourceBlock::null("xmin", Kind::Int64),
+            SourceBlock::null("origin", Kind::Text),
+            SourceBlock::null("origin_lsn", Kind::Int64),
+        ];
+        SourceBlock { name: "io.debezium.connector.postgresql.Source", fields }
+    }
+}
+
+/// `source.version`: consumers look at it to tell Debezium's releases apart; this is the one whose records these are.
+pub const VERSION: &str = "3.6.3.Final";
+
+/// A column that the relation has: with what the catalogue says of it, where it still is of the same type.
+fn of_relation(c: &crate::pgoutput::RelationColumn, info: &TableInfo) -> ColumnInfo {
+    let known = info.columns.iter().find(|k| k.name == c.name && k.type_oid == c.type_oid);
+    match known {
+        Some(k) => ColumnInfo { modifier: c.modifier, generated: k.generated, ..k.clone() },
+        None => ColumnInfo {
+            name: c.name.clone(),
+            type_oid: c.type_oid,
+            modifier: c.modifier,
+            not_null: false,
+            default: None,
+            identity: false,
+            generated: false,
+        },
+    }
+}
