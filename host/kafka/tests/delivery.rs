@@ -1,4 +1,5 @@
 //! Records of every shape, partitions, order, back-pressure, topics and refusals against a real Kafka.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // helpers of tests are tests
 
 mod support;
 

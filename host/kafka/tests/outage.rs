@@ -1,4 +1,5 @@
 //! A broker that freezes, and one that restarts, while records flow: all of them arrive, in order and without gaps.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // helpers of tests are tests
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Logins and TLS against a real Kafka, with the settings that a Java client has.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // helpers of tests are tests
 
 mod support;
 

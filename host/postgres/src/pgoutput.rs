@@ -79,8 +79,7 @@ pub struct Decoder {
 #[derive(Clone, Copy)]
 struct Open {
     batch: usize,
-    /// number of the transaction in `Batch::transactions` that `of` is
-    transaction: u32,
+    /// commit LSN of the transaction that the batch has noted last
     of: u64,
 }
 
@@ -250,7 +249,7 @@ impl Decoder {
             _ => return Ok(0),
         }
         let lsn = r.u64()?;
-        (r.u64()?, r.u64()?);
+        r.take::<16>()?;
         match r.u8()? {
             b'B' => {
                 let commit = r.u64()?;
@@ -392,7 +391,7 @@ impl Decoder {
                     None => Batch::new(stream, Bytes::new(), self.now_ns),
                 };
                 window.batches.push(batch);
-                Open { batch: window.batches.len() - 1, transaction: 0, of: 0 }
+                Open { batch: window.batches.len() - 1, of: 0 }
             }
         };
         let batch = window.batches.get_mut(open.batch)?;
@@ -400,7 +399,7 @@ impl Decoder {
             true => open,
             false => {
                 batch.transactions.push(self.transaction);
-                Open { transaction: batch.transactions.len() as u32 - 1, of: self.place.within, ..open }
+                Open { of: self.place.within, ..open }
             }
         };
         self.open.insert(oid, open);

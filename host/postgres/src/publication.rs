@@ -61,7 +61,8 @@ pub fn ensure(
                 (fields.next().unwrap_or_default(), fields.next().unwrap_or_default())
             }).collect();
             let mut wanted = captured.to_vec();
-            (published.sort(), wanted.sort());
+            published.sort();
+            wanted.sort();
             if published == wanted {
                 return Ok(());
             }

@@ -45,7 +45,8 @@ pub struct Snapshot {
 enum Message {
     /// the session is set up: the exporting connection is free
     Imported { tables: usize, rows: Option<u64> },
-    Table { stream: Arc<Stream>, name: String },
+    /// the table that the next chunks are of
+    Table(String),
     Chunk(Chunk),
     Done,
 }
@@ -99,7 +100,7 @@ impl Snapshot {
                     self.rows_of(held, if same { Mark::Middle } else { Mark::LastInTable }, window, now_ns)?;
                     Ok(Read::Rows)
                 }
-                Message::Table { name, stream: _ } => {
+                Message::Table(name) => {
                     self.progress.tables_done += usize::from(!self.progress.table.is_empty());
                     self.progress.table = name;
                     Ok(Read::Nothing)
@@ -222,7 +223,7 @@ fn read(plan: Plan, send: &SyncSender<Result<Message, Error>>) -> Result<(), Err
         if columns.is_empty() {
             continue;
         }
-        if send.send(Ok(Message::Table { stream: stream.clone(), name })).is_err() {
+        if send.send(Ok(Message::Table(name))).is_err() {
             return Ok(());
         }
         let sql = format!("COPY ({}) TO STDOUT (FORMAT binary)", select(&info.schema, &info.table, &columns));

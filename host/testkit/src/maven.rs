@@ -1,6 +1,6 @@
 //! Java services come from Maven Central: jars of a few coordinates and everything they need, fetched once into a cache.
 //!
-//! The cache is `$WEIR_CACHE`, else `$XDG_CACHE_HOME`, else `~/.cache/weir`; a finished folder appears by one rename, and a
+//! The cache is the folder `weir` in `$WEIR_CACHE`, else `$XDG_CACHE_HOME`, else `~/.cache`; a finished folder appears by one rename, and a
 //! lock file lets test processes that start together fetch it once.
 
 use std::fs::{self, File};

@@ -6,7 +6,6 @@
 //! hands back nonsense is replaced, and only the rows that did it fail (invariant 7).
 
 mod binding;
-mod blobs;
 mod compute;
 mod decimal;
 mod engine;

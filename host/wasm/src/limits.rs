@@ -74,6 +74,9 @@ impl Limits {
 // === impl Budget ===
 
 impl Budget {
+    pub fn limit(&self) -> usize {
+        self.memory
+    }
     pub fn new(limits: &Limits) -> Self {
         Budget { memory: limits.memory, table_elements: limits.table_elements, used: 0, elements: 0, refused: false }
     }

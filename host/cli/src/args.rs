@@ -1,0 +1,122 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Change data capture: from a database's log, through sandboxed WebAssembly transforms, to Kafka.
+#[derive(Parser, Debug)]
+#[command(name = "weir", version, arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub verb: Verb,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(clap::Args, Debug, Clone)]
+pub struct Common {
+    /// Print the result as one JSON object: {command, ok, summary, result, error}
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Where offsets and compiled guests are kept [default: the platform's data directory]
+    #[arg(long, global = true, value_name = "DIR", env = "WEIR_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// What to log, as "info" or "warn,weir_postgres=debug"
+    #[arg(long, global = true, value_name = "FILTER", env = "WEIR_LOG", default_value = "info")]
+    pub log: String,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Show it all with nothing set up: a shop that changes, four transforms, rows on standard output
+    Demo(Demo),
+    /// Run pipelines
+    Run(Run),
+    /// Check pipeline files; silent when nothing is wrong
+    Validate(Files),
+    /// Print what pipeline files resolve to
+    Plan(Files),
+    /// Show or reset how far pipelines have come
+    Offsets(Offsets),
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Demo {
+    /// `postgres`: capture a private PostgreSQL, started from local programs
+    #[arg(value_parser = ["postgres"])]
+    pub with: Option<String>,
+    /// Changes a second
+    #[arg(long, default_value_t = 5)]
+    pub rate: u32,
+    /// End after so many changes [default: never]
+    #[arg(long, value_name = "N")]
+    pub rows: Option<u64>,
+    /// Begin again from the first row
+    #[arg(long)]
+    pub reset: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Run {
+    #[command(flatten)]
+    pub files: Files,
+    /// Serve /metrics and /health here, as "127.0.0.1:9464"
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<std::net::SocketAddr>,
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Files {
+    /// Pipeline files (TOML), or Kafka Connect connectors (JSON or .properties)
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The Kafka Connect worker's properties, for connectors
+    #[arg(long, value_name = "FILE")]
+    pub worker: Option<PathBuf>,
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Offsets {
+    #[command(subcommand)]
+    pub verb: OffsetsVerb,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum OffsetsVerb {
+    /// Show the stored offsets of one pipeline, or of all
+    Show { pipeline: Option<String> },
+    /// Forget the stored offsets of a pipeline: its next start begins anew
+    Reset {
+        pipeline: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+// === impl Verb ===
+
+impl Verb {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Verb::Demo(_) => "demo",
+            Verb::Run(_) => "run",
+            Verb::Validate(_) => "validate",
+            Verb::Plan(_) => "plan",
+            Verb::Offsets(_) => "offsets",
+        }
+    }
+}
+
+// === impl Common ===
+
+impl Common {
+    /// Made if need be by who opens the store.
+    pub fn data_dir(&self) -> PathBuf {
+        let platform = || directories::ProjectDirs::from("", "", "weir").map(|d| d.data_dir().to_path_buf());
+        self.data_dir.clone().or_else(platform).unwrap_or_else(|| PathBuf::from("weir-data"))
+    }
+}

@@ -1,0 +1,96 @@
+//! Every connector, converter and transform there is; nobody else knows them all.
+
+use std::sync::Arc;
+use weir_api::{Error, Sink, Source};
+use weir_config::plan::{Chosen, Transform};
+use weir_config::{Catalog, Component, Plan};
+use weir_converters::{ByteArray, JavaString, Json, JsonConverter, SimpleHeader};
+use weir_files::Text;
+use weir_model::Converter;
+use weir_runtime::{Converters, OnError, Step};
+
+const POSTGRES: &[&str] = &["postgres", "io.debezium.connector.postgresql.PostgresConnector"];
+
+/// What configurations may name.
+pub fn catalog() -> Catalog {
+    Catalog {
+        sources: vec![
+            Component::new(POSTGRES, weir_postgres::KEYS),
+            Component::new(&["generator"], weir_generator::KEYS),
+        ],
+        sinks: vec![
+            Component::new(&["kafka"], weir_kafka::KEYS).with_check(weir_kafka::check),
+            Component::new(&["stdout"], weir_files::stdout::KEYS),
+            Component::new(&["file"], weir_files::file::KEYS),
+            Component::new(&["discard"], weir_files::discard::KEYS),
+        ],
+        transforms: vec![],
+        predicates: vec![],
+        guests: false,
+        packages: false,
+    }
+}
+
+fn unknown(what: &str, kind: &str) -> Error {
+    Error::input("config.unknown-kind", format!("there is no {what} `{kind}`"))
+}
+
+pub fn source(plan: &Plan) -> Result<Box<dyn Source>, Error> {
+    let settings = plan.source.settings.settings();
+    match plan.source.kind.as_str() {
+        "postgres" => weir_postgres::open(&settings),
+        "generator" => weir_generator::open(&settings, &plan.name),
+        other => Err(unknown("source", other)),
+    }
+}
+
+/// Makes the sink; called again after a failure.
+pub fn sink(plan: &Plan) -> Result<Box<dyn Sink>, Error> {
+    let settings = plan.sink.settings.settings();
+    let (key, value) = (text(&plan.key), text(&plan.value));
+    Ok(match plan.sink.kind.as_str() {
+        "kafka" => weir_kafka::open(&settings, &format!("weir-{}", plan.name))?,
+        "stdout" => Box::new(weir_files::Stdout::open(&settings, key, value)?),
+        "file" => Box::new(weir_files::FileSink::open(&settings, key, value)?),
+        "discard" => Box::new(weir_files::Discard::open(&settings)?),
+        other => return Err(unknown("sink", other)),
+    })
+}
+
+fn text(chosen: &Chosen) -> Text {
+    match chosen.kind.as_str() {
+        "json" => Text::Json,
+        "string" => Text::Text,
+        _ => Text::Bytes,
+    }
+}
+
+pub fn converters(plan: &Plan) -> Result<Converters, Error> {
+    Ok(Converters { key: converter(&plan.key)?, value: converter(&plan.value)?, header: Arc::new(SimpleHeader) })
+}
+
+fn converter(chosen: &Chosen) -> Result<Arc<dyn Converter>, Error> {
+    let settings = chosen.settings.settings();
+    let said = |key: &str| settings.values.get(key).map(|v| v.trim().to_ascii_lowercase());
+    let is = |key: &str, default: bool| said(key).map_or(default, |v| v == "true");
+    Ok(match chosen.kind.as_str() {
+        "json" => Arc::new(JsonConverter(Json {
+            schemas: is("schemas.enable", true),
+            numeric: said("decimal.format").is_some_and(|f| f == "numeric"),
+            defaults: is("replace.null.with.default", true),
+        })),
+        "string" => Arc::new(JavaString),
+        "bytes" => Arc::new(ByteArray),
+        other => return Err(unknown("converter", other)),
+    })
+}
+
+/// The chain's steps, in order.
+pub fn steps(plan: &Plan) -> Result<Vec<Step>, Error> {
+    plan.transforms.iter().map(step).collect()
+}
+
+fn step(t: &Transform) -> Result<Step, Error> {
+    let _ = OnError::Fail;
+    Err(unknown("transform", &t.uses.kind))
+}

@@ -1,0 +1,108 @@
+//! Pipeline files into plans: both front doors, and all that is wrong with them at once.
+
+use crate::args::Files;
+use crate::connectors;
+use crate::failure::Failure;
+use crate::output;
+use std::path::Path;
+use weir_api::{Error, Finding};
+use weir_config::errors::{DeadLetters, OnError};
+use weir_config::{Plan, Providers, Texts, Worker, Written, connector, lint, toml};
+
+/// Plans of all files, placeholders as written, with the warnings printed.
+pub fn plans(files: &Files) -> Result<Vec<Plan>, Failure> {
+    let (plans, findings, texts) = resolve(files)?;
+    if findings.iter().any(Finding::is_error) {
+        return Err(Failure::Findings(findings, texts));
+    }
+    output::warn(&findings, &texts);
+    Ok(plans)
+}
+
+/// Plans and everything there is to say about them.
+pub fn resolve(files: &Files) -> Result<(Vec<Plan>, Vec<Finding>, Texts), Failure> {
+    let catalog = connectors::catalog();
+    let (mut texts, mut findings, mut plans) = (Texts::default(), vec![], vec![]);
+    let worker = match &files.worker {
+        None => None,
+        Some(path) => {
+            let text = read(path)?;
+            let file = path.display().to_string();
+            texts.add(&file, &text);
+            let (worker, found) = Worker::parse(&file, &text);
+            findings.extend(found);
+            findings.extend(lint::check_worker(&worker));
+            Some(worker)
+        }
+    };
+    let providers = Providers::from_env();
+    for path in &files.files {
+        let text = read(path)?;
+        let file = path.display().to_string();
+        texts.add(&file, &text);
+        let is_toml = path.extension().is_some_and(|e| e == "toml");
+        let (written, found) = match is_toml {
+            true => toml::parse(&file, &text),
+            false => connector::parse(&file, &text, worker.as_ref(), &catalog),
+        };
+        findings.extend(found);
+        let Some(written) = written else { continue };
+        lint::secrets(&written, &catalog).iter().for_each(|place| texts.hide(place));
+        resolve_one(&written, &catalog, &providers, &mut findings, &mut plans);
+    }
+    lint::sort(&mut findings);
+    Ok((plans, findings, texts))
+}
+
+fn resolve_one(
+    written: &Written,
+    catalog: &weir_config::Catalog,
+    providers: &Providers,
+    findings: &mut Vec<Finding>,
+    plans: &mut Vec<Plan>,
+) {
+    let found = weir_config::check_with(written, catalog, providers);
+    let failed = found.iter().any(Finding::is_error);
+    findings.extend(found);
+    if failed {
+        return;
+    }
+    if let (Some(plan), _) = Plan::new(written, catalog) {
+        findings.extend(missing(&plan));
+        plans.push(plan)
+    }
+}
+
+/// What a plan asks for that is not there yet: refused, rather than left out in silence.
+fn missing(plan: &Plan) -> Vec<Finding> {
+    let mut found = vec![];
+    let mut refuse = |key: &str, what: &str, help: &str| {
+        found.push(Finding::error("config.not-supported", what).key(key).help(help));
+    };
+    let works = "`on-error = \"fail\"` (the default) or `\"skip\"`, which counts what it leaves out";
+    match &plan.errors.dead_letters {
+        Some(DeadLetters::Topic(_) | DeadLetters::File(_)) => refuse("dead-letter", "dead letters are not supported yet", works),
+        None if plan.errors.on_error == OnError::DeadLetter => refuse("on-error", "dead letters are not supported yet", works),
+        None => {}
+    }
+    for t in &plan.transforms {
+        if t.on_error == OnError::DeadLetter && plan.errors.dead_letters.is_none() {
+            refuse("on-error", "dead letters are not supported yet", works)
+        }
+        if t.when.is_some() || t.negate {
+            let what = format!("`{}` runs under a condition, which is not supported yet", t.name);
+            refuse("when", &what, "put a `weir:filter` step before it, or name the field in its own options")
+        }
+    }
+    found
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    let bytes = std::fs::read(path)
+        .map_err(|e| Error::input("file.unreadable", format!("`{}` cannot be read: {e}", path.display())))?;
+    match path.extension().is_some_and(|e| e == "properties") {
+        true => Ok(weir_config::properties::decode(&bytes)),
+        false => String::from_utf8(bytes)
+            .map_err(|_| Error::input("file.not-utf8", format!("`{}` is not UTF-8", path.display()))),
+    }
+}

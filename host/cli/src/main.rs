@@ -1,0 +1,38 @@
+//! `weir`: change data capture in one process.
+
+mod args;
+mod connectors;
+mod demo;
+mod failure;
+mod file;
+mod offsets;
+mod output;
+mod run;
+mod show;
+
+use args::{Args, Verb};
+use clap::Parser;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(e) => {
+            let _ = e.print();
+            return if e.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    output::log(&args.common);
+    let verb = args.verb.name();
+    let result = match &args.verb {
+        Verb::Demo(a) => demo::run(a, &args.common),
+        Verb::Run(a) => run::run(a, &args.common),
+        Verb::Validate(a) => show::validate(a, &args.common),
+        Verb::Plan(a) => show::plan(a, &args.common),
+        Verb::Offsets(a) => offsets::run(a, &args.common),
+    };
+    output::finish(verb, &args.common, result)
+}

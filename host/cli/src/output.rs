@@ -1,0 +1,107 @@
+//! The contract of every verb: stdout is data, everything else goes to stderr; with `--json` one envelope on stdout.
+
+use crate::args::Common;
+use crate::failure::Failure;
+use serde_json::{Value, json};
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use weir_api::Error;
+use weir_config::report::{self, Style};
+
+/// What a verb has to say when it is done.
+#[derive(Default)]
+pub struct Done {
+    /// one line for people with `--json`; people without it see `text`
+    pub summary: String,
+    /// for standard output; empty: silence
+    pub text: String,
+    pub result: Value,
+}
+
+/// Logs go to stderr, without colours where nobody sees them.
+pub fn log(common: &Common) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&common.log);
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let colour = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && std::io::stderr().is_terminal();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
+    // a second subscriber is only possible in tests
+    let _ = subscriber.with_target(false).try_init();
+}
+
+/// Prints the outcome and turns it into an exit code.
+pub fn finish(verb: &str, common: &Common, result: Result<Done, Failure>) -> ExitCode {
+    match result {
+        Ok(done) if common.json => {
+            print(&json!({"command": verb, "ok": true, "summary": done.summary, "result": done.result, "error": null}));
+            ExitCode::SUCCESS
+        }
+        Ok(done) => {
+            if !done.text.is_empty() {
+                let mut out = std::io::stdout().lock();
+                // a closed pipe is a reader that has seen enough
+                let _ = out.write_all(done.text.as_bytes());
+                let _ = out.flush();
+            }
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            if common.json {
+                print(&json!({"command": verb, "ok": false, "summary": summary(&failure), "result": null, "error": of(&failure)}));
+            } else {
+                eprint!("{}", text(&failure));
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn print(value: &Value) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{value}");
+}
+
+fn summary(failure: &Failure) -> String {
+    match failure {
+        Failure::Error(e) => e.message().to_string(),
+        Failure::Findings(all, _) => {
+            let errors = all.iter().filter(|f| f.is_error()).count();
+            format!("{errors} {}", if errors == 1 { "error" } else { "errors" })
+        }
+        Failure::Pipelines(all) => all.iter().map(|(name, e)| format!("{name}: {e}")).collect::<Vec<_>>().join("; "),
+    }
+}
+
+fn of(failure: &Failure) -> Value {
+    let error = |e: &Error| json!({"code": e.code(), "message": e.message(), "help": e.hint()});
+    match failure {
+        Failure::Error(e) => error(e),
+        Failure::Findings(all, texts) => json!({"code": "config.invalid", "findings": report::json(all, texts)}),
+        Failure::Pipelines(all) => {
+            let list: Vec<_> = all.iter().map(|(name, e)| json!({"pipeline": name, "error": error(e)})).collect();
+            json!({"code": "pipeline.failed", "pipelines": list})
+        }
+    }
+}
+
+fn text(failure: &Failure) -> String {
+    let error = |name: &str, e: &Error| {
+        let place = if name.is_empty() { String::new() } else { format!("{name}: ") };
+        let mut out = format!("error[{}]: {place}{}\n", e.code(), e.message());
+        if let Some(help) = e.hint() {
+            out.push_str(&format!("  help: {help}\n"))
+        }
+        out
+    };
+    match failure {
+        Failure::Error(e) => error("", e),
+        Failure::Findings(all, texts) => report::graphical(all, texts, Style::of_stderr()),
+        Failure::Pipelines(all) => all.iter().map(|(name, e)| error(name, e)).collect(),
+    }
+}
+
+/// Warnings that stand beside a success.
+pub fn warn(findings: &[weir_api::Finding], texts: &weir_config::Texts) {
+    if !findings.is_empty() {
+        eprint!("{}", report::graphical(findings, texts, Style::of_stderr()))
+    }
+}

@@ -1,0 +1,169 @@
+//! `weir run`: a thread for each pipeline, until it ends or is asked to.
+
+use crate::args::{Common, Run};
+use crate::connectors;
+use crate::failure::Failure;
+use crate::file;
+use crate::output::Done;
+use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tracing::info;
+use weir_api::{Error, Limit, Offset};
+use weir_config::{Plan, Providers};
+use weir_runtime::{Chain, Counters, OffsetStore, Outcome, Stop, Task, TaskOptions};
+use weir_store::{Change, Embedded, Store};
+
+/// A block of serialised records is cut at about this size.
+const BLOCK_BYTES: usize = 512 << 10;
+const WINDOW: Limit = Limit { rows: 4096, bytes: 2 << 20 };
+
+/// A pipeline at work.
+pub struct Running {
+    pub name: String,
+    pub stop: Stop,
+    pub counters: Arc<Counters>,
+    thread: JoinHandle<()>,
+}
+
+/// How one ended.
+struct Ended {
+    pipeline: usize,
+    result: Result<Outcome, Error>,
+}
+
+/// The offsets of one pipeline in the store that all share.
+struct Offsets {
+    store: Embedded,
+    pipeline: String,
+}
+
+pub fn run(args: &Run, common: &Common) -> Result<Done, Failure> {
+    let plans = file::plans(&args.files)?;
+    run_plans(&plans, common)
+}
+
+/// Runs resolved pipelines to their ends.
+pub fn run_plans(plans: &[Plan], common: &Common) -> Result<Done, Failure> {
+    let providers = Providers::from_env();
+    let store = Embedded::open(common.data_dir())?;
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // the first signal asks, a second one ends the process at once
+        let hook = signal_hook::flag::register_conditional_default(signal, asked.clone())
+            .and_then(|_| signal_hook::flag::register(signal, asked.clone()));
+        hook.map_err(|e| Error::environment("signal.hook", format!("signals cannot be caught: {e}")))?;
+    }
+    let (send, ended) = channel();
+    let mut running = vec![];
+    for (i, plan) in plans.iter().enumerate() {
+        let plan = plan.with_values(&providers)?;
+        running.push(start(i, plan, &store, send.clone())?);
+    }
+    drop(send);
+    let mut failed = vec![];
+    let mut left = running.len();
+    let mut said = false;
+    let mut progress = Progress::default();
+    while left > 0 {
+        match ended.recv_timeout(Duration::from_millis(100)) {
+            Ok(Ended { pipeline, result }) => {
+                left -= 1;
+                if let (Err(e), Some(r)) = (result, running.get(pipeline))
+                    && e.code() != weir_files::stdout::CLOSED
+                {
+                    failed.push((r.name.clone(), e))
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if asked.load(Relaxed) && !said {
+            said = true;
+            eprintln!("stopping: delivering what is under way and storing the offsets (again to end at once)");
+            running.iter().for_each(|r| r.stop.ask())
+        }
+        running.iter().for_each(|r| progress.show(&r.name, &r.counters))
+    }
+    let totals: Vec<_> = running.iter().map(|r| (r.name.clone(), r.counters.totals())).collect();
+    running.into_iter().for_each(|r| {
+        let _ = r.thread.join();
+    });
+    if !failed.is_empty() {
+        return Err(Failure::Pipelines(failed));
+    }
+    let records: u64 = totals.iter().map(|(_, t)| t.records).sum();
+    let list: Vec<_> = totals.iter().map(|(name, t)| json!({"pipeline": name, "rows": t.rows, "records": t.records})).collect();
+    Ok(Done { summary: format!("{records} records"), text: String::new(), result: list.into() })
+}
+
+fn start(index: usize, plan: Plan, store: &Embedded, ended: Sender<Ended>) -> Result<Running, Error> {
+    let (stop, counters) = (Stop::default(), Arc::new(Counters::default()));
+    let chain = Chain::new(connectors::steps(&plan)?, connectors::converters(&plan)?, BLOCK_BYTES);
+    let name = plan.name.clone();
+    let mut options = TaskOptions { limit: WINDOW, ..TaskOptions::default() };
+    if let Some(most) = plan.errors.retry_delay_max_ms {
+        options.retry_most = Duration::from_millis(most.max(0) as u64)
+    }
+    options.retry_for = plan.errors.retry_timeout_ms.filter(|ms| *ms >= 0).map(|ms| Duration::from_millis(ms as u64));
+    let task = Task {
+        name: name.clone(),
+        source: connectors::source(&plan)?,
+        chain,
+        store: Box::new(Offsets { store: store.clone(), pipeline: name.clone() }),
+        sink: Box::new(move || connectors::sink(&plan)),
+        options,
+        counters: counters.clone(),
+    };
+    let asked = stop.clone();
+    let thread = std::thread::Builder::new().name(format!("weir-{name}")).spawn(move || {
+        let result = task.run(&asked);
+        let _ = ended.send(Ended { pipeline: index, result });
+    });
+    let thread = thread.map_err(|e| Error::environment("task.thread", format!("a thread cannot be started: {e}")))?;
+    Ok(Running { name, stop, counters, thread })
+}
+
+// === impl Offsets ===
+
+impl OffsetStore for Offsets {
+    fn load(&self, partition: &Offset) -> Result<Option<Offset>, Error> {
+        Ok(self.store.load(&self.pipeline)?.and_then(|stored| stored.offset(partition).cloned()))
+    }
+    fn save(&mut self, partition: &Offset, offset: &Offset) -> Result<(), Error> {
+        let offsets = [(partition, Some(offset))];
+        self.store.save(&self.pipeline, Change { offsets: &offsets, values: &[] })
+    }
+}
+
+/// A snapshot's progress: a line every ten seconds or ten per cent.
+#[derive(Default)]
+struct Progress {
+    last: Option<(Instant, u64, u64)>,
+}
+
+// === impl Progress ===
+
+impl Progress {
+    fn show(&mut self, name: &str, counters: &Counters) {
+        let Some(p) = counters.totals().progress else { return };
+        let tenth = p.rows_total.filter(|t| *t > 0).map_or(0, |t| p.rows * 10 / t);
+        let Some((at, rows, tenths)) = self.last else {
+            self.last = Some((Instant::now(), p.rows, tenth));
+            return;
+        };
+        let seconds = at.elapsed().as_secs_f64();
+        if seconds < 10.0 && (tenth <= tenths || seconds < 1.0) {
+            return;
+        }
+        let rate = (p.rows.saturating_sub(rows)) as f64 / seconds;
+        let left = p.rows_total.and_then(|t| t.checked_sub(p.rows)).filter(|_| rate > 0.0).map(|n| n as f64 / rate);
+        let eta = left.map_or("unknown".into(), |s| format!("{s:.0} s"));
+        info!(pipeline = name, table = p.table, rows = p.rows, tables = format!("{}/{}", p.tables_done, p.tables), eta, "snapshot: {rate:.0} rows/s");
+        self.last = Some((Instant::now(), p.rows, tenth));
+    }
+}

@@ -1,0 +1,148 @@
+//! A running guest: its memory, its limits, and the calls into it.
+
+use crate::limits::Budget;
+use crate::log::{Log, shorten};
+use crate::{Engine, Limits, wit};
+use std::time::Duration;
+use wasmtime::{Store, Trap, WasmBacktrace};
+
+/// What the guest can reach of us.
+pub(crate) struct Host {
+    budget: Budget,
+    log: Log,
+}
+
+/// A store with one guest in it. After a [`Stop`] it is good for nothing any more.
+pub(crate) struct Instance {
+    store: Store<Host>,
+    guest: wit::Transformer,
+    lifted: usize,
+    time: Duration,
+}
+
+/// Why a call did not come back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Stop {
+    Trap(String),
+    Timeout(Duration),
+    Memory(usize),
+    Output(String),
+}
+
+// === impl Stop ===
+
+impl Stop {
+    pub fn code(&self) -> &'static str {
+        match self {
+            Stop::Trap(_) => "guest.trap",
+            Stop::Timeout(_) => "guest.timeout",
+            Stop::Memory(_) => "guest.memory",
+            Stop::Output(_) => "guest.output",
+        }
+    }
+
+    /// For people; holds no value of a row.
+    pub fn message(&self, step: &str, function: &str) -> String {
+        match self {
+            Stop::Trap(how) => format!("`{step}` trapped in `{function}`: {how}"),
+            Stop::Timeout(limit) => format!("`{step}` took more than {limit:?} in `{function}`"),
+            Stop::Memory(limit) => format!("`{step}` needs more than {} KiB of memory in `{function}`", limit >> 10),
+            Stop::Output(what) => format!("`{step}` handed back something malformed from `{function}`: {what}"),
+        }
+    }
+}
+
+// === impl Host ===
+
+impl wit::weir::transform::types::Host for Host {}
+
+impl wit::weir::transform::host::Host for Host {
+    fn log(&mut self, level: wit::Level, message: String) {
+        self.log.write(level, &message)
+    }
+}
+
+// === impl Instance ===
+
+impl Instance {
+    pub fn new(engine: &Engine, linked: &wit::TransformerPre<Host>, step: &str, limits: &Limits) -> Result<Self, Stop> {
+        let host = Host { budget: Budget::new(limits), log: Log::new(step, limits.log_rate, limits.log_line) };
+        let mut store = Store::new(&engine.wasm, host);
+        store.limiter(|h| &mut h.budget);
+        store.set_hostcall_fuel(limits.lifted);
+        store.set_epoch_deadline(Limits::ticks(limits.time_per_batch));
+        let (lifted, time) = (limits.lifted, limits.time_per_batch);
+        match linked.instantiate(&mut store) {
+            Ok(guest) => Ok(Instance { store, guest, lifted, time }),
+            // a memory whose first size is over the limit is refused with an error of its own, not a trap
+            Err(_) if store.data().budget.refused => Err(Stop::Memory(limits.memory)),
+            Err(e) => Err(reason(&e, &store, time, limits.memory)),
+        }
+    }
+
+    /// Bytes of memory by now.
+    pub fn memory(&self) -> usize {
+        self.store.data().budget.used
+    }
+
+    pub fn describe(&mut self) -> Result<wit::Manifest, Stop> {
+        self.call(None, |guest, store| guest.weir_transform_transform().call_describe(store))
+    }
+
+    pub fn check(&mut self, options: &[(String, Option<String>)]) -> Result<Vec<wit::Problem>, Stop> {
+        self.call(None, |guest, store| guest.weir_transform_transform().call_check(store, options))
+    }
+
+    pub fn configure(&mut self, options: &[(String, Option<String>)]) -> Result<Result<(), wit::Failure>, Stop> {
+        self.call(None, |guest, store| guest.weir_transform_transform().call_configure(store, options))
+    }
+
+    pub fn bind(&mut self, shape: &wit::Shape) -> Result<Result<wit::Binding, wit::Failure>, Stop> {
+        self.call(None, |guest, store| guest.weir_transform_transform().call_bind(store, shape))
+    }
+
+    pub fn unbind(&mut self, shape: u32) -> Result<(), Stop> {
+        self.call(None, |guest, store| guest.weir_transform_transform().call_unbind(store, shape))
+    }
+
+    /// `time`: less than the limit, where a batch that took too long is cut up.
+    pub fn apply(&mut self, batch: &wit::Batch, time: Option<Duration>) -> Result<Result<wit::Output, wit::Failure>, Stop> {
+        self.call(time, |guest, store| guest.weir_transform_transform().call_apply(store, batch))
+    }
+
+    #[inline]
+    fn call<T>(
+        &mut self,
+        time: Option<Duration>,
+        f: impl FnOnce(&wit::Transformer, &mut Store<Host>) -> wasmtime::Result<T>,
+    ) -> Result<T, Stop> {
+        let time = time.unwrap_or(self.time);
+        self.store.data_mut().budget.refused = false;
+        self.store.set_hostcall_fuel(self.lifted);
+        self.store.set_epoch_deadline(Limits::ticks(time));
+        match f(&self.guest, &mut self.store) {
+            Ok(t) => Ok(t),
+            Err(e) => Err(reason(&e, &self.store, time, self.store.data().budget.limit())),
+        }
+    }
+}
+
+fn reason(e: &wasmtime::Error, store: &Store<Host>, time: Duration, memory: usize) -> Stop {
+    let Some(trap) = e.downcast_ref::<Trap>() else {
+        // what cannot be lifted: text that is no UTF-8, offsets outside the memory, too many bytes
+        return Stop::Output(shorten(&e.root_cause().to_string(), 200));
+    };
+    match trap {
+        Trap::Interrupt => Stop::Timeout(time),
+        // an allocator that gets no memory gives up by a trap of its own
+        Trap::UnreachableCodeReached if store.data().budget.refused => Stop::Memory(memory),
+        trap => {
+            let frames = e.downcast_ref::<WasmBacktrace>().map(|b| b.frames()).unwrap_or_default();
+            let place = frames.first().map(|f| match f.func_name() {
+                Some(name) => format!(" in `{}`", shorten(name, 120)),
+                None => format!(" in function {}", f.func_index()),
+            });
+            Stop::Trap(format!("{trap}{}", place.unwrap_or_default()))
+        }
+    }
+}
