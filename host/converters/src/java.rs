@@ -1,6 +1,7 @@
 //! Numbers as Java prints them.
 
-use weir_model::{Buffer, wire::text};
+use weir_model::Buffer;
+use weir_model::wire::{binary, text};
 
 /// Shortest digits (what PostgreSQL and `zmij` print) → Java's `Double.toString`, without a float on the usual way.
 /// Infinities and NaN are the JSON strings that JsonConverter writes.
@@ -23,6 +24,18 @@ pub fn float(t: &[u8], out: &mut Buffer) -> Option<()> {
     Some(())
 }
 
+/// As [`float`], for the digits of a float of 32 bits.
+pub fn float32(t: &[u8], out: &mut Buffer) -> Option<()> {
+    match std::str::from_utf8(t).ok()?.parse::<f32>().ok()? {
+        // the shortest digits of the double that it becomes are not its own
+        f if f != 0.0 && f.abs() < f32::MIN_POSITIVE => float_tiny(&format!("{f:.1E}"), &format!("{f:E}"), out, |t| {
+            t.parse() == Ok(f)
+        }),
+        _ => return float(t, out),
+    }
+    Some(())
+}
+
 #[cold]
 fn float_rare(f: f64, out: &mut Buffer) {
     if !f.is_finite() {
@@ -32,8 +45,22 @@ fn float_rare(f: f64, out: &mut Buffer) {
     if (1e-3..1e7).contains(&f.abs()) || f == 0.0 {
         return out.put(format!("{f:?}").as_bytes());
     }
-    let text = format!("{f:E}");
-    let (digits, exponent) = text.split_once('E').unwrap_or((&text, "0"));
+    if f.abs() < f64::MIN_POSITIVE {
+        return float_tiny(&format!("{f:.1E}"), &format!("{f:E}"), out, |t| t.parse() == Ok(f));
+    }
+    exponent(&format!("{f:E}"), out)
+}
+
+/// Below the normal numbers one digit may be all that it takes to tell a float from the next: Java then prints the two digits
+/// that are nearest to it.
+fn float_tiny(two: &str, shortest: &str, out: &mut Buffer, is_it: impl Fn(&str) -> bool) {
+    let one_digit = !shortest.contains('.');
+    exponent(if one_digit && is_it(two) { two } else { shortest }, out)
+}
+
+/// "1E-5" → "1.0E-5"
+fn exponent(text: &str, out: &mut Buffer) {
+    let (digits, exponent) = text.split_once('E').unwrap_or((text, "0"));
     out.put(digits.as_bytes());
     if !digits.contains('.') {
         out.put(b".0")
@@ -50,9 +77,34 @@ pub fn f64(f: f64, out: &mut Buffer) {
 
 /// The shortest digits of a float are not those of the double it becomes.
 pub fn f32(f: f32, out: &mut Buffer) {
-    if !f.is_finite() || float(zmij::Buffer::new().format_finite(f).as_bytes(), out).is_none() {
+    if !f.is_finite() || float32(zmij::Buffer::new().format_finite(f).as_bytes(), out).is_none() {
         float_rare(f as f64, out)
     }
+}
+
+/// What Connect's `Values` prints for its Date, Time and Timestamp, whichever it is: the text follows the value.
+pub fn instant(ms: i64, out: &mut Buffer) {
+    let (day, rest) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
+    let (year, month, date) = binary::civil(day);
+    let time = format!("{:02}:{:02}:{:02}.{:03}Z", rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60, rest % 1000);
+    let text = match (day, rest) {
+        (..=0, _) => time,
+        (_, 0) => format!("{year:04}-{month:02}-{date:02}"),
+        _ => format!("{year:04}-{month:02}-{date:02}T{time}"),
+    };
+    out.put(text.as_bytes())
+}
+
+/// `java.util.Date.toString` in UTC.
+pub fn date(ms: i64, out: &mut Buffer) {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (day, rest) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000) / 1000);
+    let (year, month, date) = binary::civil(day);
+    let name = DAYS.get(day.rem_euclid(7) as usize).copied().unwrap_or_default();
+    let month = MONTHS.get(month as usize - 1).copied().unwrap_or_default();
+    let (h, m, s) = (rest / 3600, rest / 60 % 60, rest % 60);
+    out.put(format!("{name} {month} {date:02} {h:02}:{m:02}:{s:02} UTC {year:04}").as_bytes())
 }
 
 /// `BigDecimal.toString` of unscaled two's complement bytes.
@@ -148,6 +200,9 @@ mod tests {
         assert_eq!(said(|o| super::f32(1.1, o)), "1.1");
         assert_eq!(said(|o| super::f32(1e10, o)), "1.0E10");
         assert_eq!(said(|o| super::f32(f32::MIN_POSITIVE, o)), "1.1754944E-38");
+        assert_eq!(said(|o| super::f32(f32::from_bits(1), o)), "1.4E-45");
+        assert_eq!(said(|o| super::f64(f64::from_bits(1), o)), "4.9E-324");
+        assert_eq!(said(|o| super::f64(f64::from_bits(2), o)), "9.9E-324");
     }
 
     #[test]

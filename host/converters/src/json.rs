@@ -23,6 +23,7 @@ pub struct JsonConverter(pub Json);
 
 /// A decimal that is written as a number has its scale as style; so many are added that zero means "no style".
 const NUMERIC: i16 = 1 << 13;
+const FLOAT32: i16 = 1;
 
 // === impl Json ===
 
@@ -83,6 +84,9 @@ impl Format for Json {
     }
 
     fn style(&self, ty: &Type) -> i16 {
+        if ty.kind == Kind::Float32 {
+            return FLOAT32;
+        }
         match self.numeric && ty.is(logical::DECIMAL) {
             true => ty.get_parameter("scale").and_then(|s| s.parse::<i16>().ok()).map_or(0, |s| s + NUMERIC),
             false => 0,
@@ -102,9 +106,9 @@ impl Format for Json {
             View::Bool(true) => out.put(b"true"),
             View::Bool(false) => out.put(b"false"),
             View::Int(i) => out.put(itoa::Buffer::new().format(i).as_bytes()),
-            View::FloatText(t) => return java::float(t, out).ok_or(Unwritable),
+            View::FloatText(t) if style == 0 => return java::float(t, out).ok_or(Unwritable),
             View::Bytes(b) if style == 0 && b.len() <= 16 => short_bytes(b, out),
-            other => rare(other, style, out),
+            other => return rare(other, style, out),
         }
         Ok(())
     }
@@ -201,14 +205,16 @@ fn short_bytes(b: &[u8], out: &mut Buffer) {
 }
 
 #[cold]
-fn rare(view: View, style: i16, out: &mut Buffer) {
+fn rare(view: View, style: i16, out: &mut Buffer) -> Result<(), Unwritable> {
     match view {
+        View::FloatText(t) => return java::float32(t, out).ok_or(Unwritable),
         View::Float(f) => java::f64(f, out),
         View::Float32(f) => java::f32(f, out),
         View::Bytes(b) if style != 0 => java::decimal(b, (style - NUMERIC) as i64, out),
         View::Bytes(b) => out.quoted(STANDARD.encode(b).as_bytes()),
         _ => {}
     }
+    Ok(())
 }
 
 /// The `schema` part, members in the order in which Kafka writes them. Err: a default that its type cannot hold.
@@ -257,6 +263,9 @@ pub fn schema(ty: &Type, field: Option<&str>, json: &Json, out: &mut Buffer) -> 
         out.push(b'}')
     }
     if let Some(d) = note.default.as_ref().filter(|d| !d.is_null()) {
+        if ty.kind == Kind::Struct {
+            return Err(Unwritable);
+        }
         out.put(b",\"default\":");
         json.tree(ty, d, out)?
     }

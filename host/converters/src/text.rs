@@ -1,6 +1,7 @@
 //! `StringConverter` and `SimpleHeaderConverter`: a value as Java's `toString` and Connect's `Values` print it.
 
 use crate::{Json, java};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use weir_model::{
     Batch, Buffer, Converter, Format, Kind, Layout, Node, Part, Scratch, Type, Unwritable, Value, View, compile, logical, wire,
 };
@@ -17,17 +18,19 @@ pub struct SimpleHeader;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plain;
 
-/// A root that is a struct, a list or a map, by way of its value.
+/// A root that is a struct, a list or a map, or a moment, by way of its value.
 struct Printed {
     node: Node,
     ty: Type,
     unavailable: weir_model::Name,
+    print: fn(&Type, &Value, &mut Buffer),
 }
 
 // === impl Plain ===
 
 impl Format for Plain {
     const MARKS_SOME: bool = false;
+    const NULL_IS_NOTHING: bool = true;
     fn begin(&self, _: &Node, _: &mut Buffer) -> Result<(), String> {
         Ok(())
     }
@@ -81,7 +84,10 @@ fn print(ty: &Type, value: &Value, out: &mut Buffer) {
     match value {
         Value::Null => out.put(b"null"),
         Value::Boolean(b) => out.put(if *b { b"true" } else { b"false" }),
-        Value::Int(i) => out.put(itoa::Buffer::new().format(*i).as_bytes()),
+        Value::Int(i) => match millis(ty, *i) {
+            Some(ms) => java::date(ms, out),
+            None => out.put(itoa::Buffer::new().format(*i).as_bytes()),
+        },
         Value::Float(f) => {
             let is32 = ty.kind == Kind::Float32;
             unquoted(out, |o| if is32 { java::f32(*f as f32, o) } else { java::f64(*f, o) })
@@ -129,6 +135,69 @@ fn print(ty: &Type, value: &Value, out: &mut Buffer) {
     }
 }
 
+/// The moment that a Connect Date, Time or Timestamp is.
+fn millis(ty: &Type, value: i64) -> Option<i64> {
+    match ty.name()? {
+        logical::DATE => Some(value * 86_400_000),
+        logical::TIME | logical::TIMESTAMP => Some(value),
+        _ => None,
+    }
+}
+
+/// As Connect's `Values.convertToString`: JSON but for moments, which have no quotes, and maps, whose keys may be anything.
+fn header(ty: &Type, value: &Value, out: &mut Buffer) {
+    let any = Type::new(Kind::Any);
+    match value {
+        Value::Null => match ty.default() {
+            Some(d) if !d.is_null() => header(ty, d, out),
+            _ => out.put(b"null"),
+        },
+        Value::Int(i) => match millis(ty, *i) {
+            Some(ms) => java::instant(ms, out),
+            None => out.put(itoa::Buffer::new().format(*i).as_bytes()),
+        },
+        Value::List(items) => {
+            out.push(b'[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',')
+                }
+                header(ty.of.first().map_or(&any, |m| &m.ty), item, out)
+            }
+            out.push(b']')
+        }
+        Value::Map(pairs) => {
+            out.push(b'{');
+            for (i, (k, v)) in pairs.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',')
+                }
+                header(ty.member("key").unwrap_or(&any), k, out);
+                out.push(b':');
+                header(ty.member("value").unwrap_or(&any), v, out)
+            }
+            out.push(b'}')
+        }
+        Value::Struct(values) => {
+            out.push(b'{');
+            for (i, (member, v)) in ty.of.iter().zip(values.iter()).enumerate() {
+                if i > 0 {
+                    out.push(b',')
+                }
+                out.quoted(member.name.as_bytes());
+                out.push(b':');
+                header(&member.ty, v, out)
+            }
+            out.push(b'}')
+        }
+        scalar => {
+            let json = Json { schemas: false, numeric: true, defaults: false };
+            // a scalar of another type than its schema says is left out, as it has no text
+            let _ = json.tree(ty, scalar, out);
+        }
+    }
+}
+
 // === impl JavaString ===
 
 impl Converter for JavaString {
@@ -136,27 +205,44 @@ impl Converter for JavaString {
         if root.is_nothing() {
             return Ok(None);
         }
-        match root.ty.kind {
-            Kind::Struct | Kind::Array | Kind::Map => Ok(Some(Box::new(Printed {
-                node: root.clone(),
-                ty: root.full_type(),
-                unavailable: layout.unavailable.clone(),
-            }))),
-            _ => compile(&Plain, root, layout, false),
+        match is_odd(root) {
+            true => Ok(Some(Printed::part(root, layout, print))),
+            false => compile(&Plain, root, layout, false),
         }
+    }
+}
+
+/// Whether a root is more than one scalar that is written as it is.
+fn is_odd(root: &Node) -> bool {
+    matches!(root.ty.kind, Kind::Struct | Kind::Array | Kind::Map) || millis(&root.ty, 0).is_some()
+}
+
+/// A text on its own has no quotes.
+fn header_root(ty: &Type, value: &Value, out: &mut Buffer) {
+    match value {
+        Value::Text(t) => out.put(t.as_bytes()),
+        Value::Bytes(b) if !ty.is(logical::DECIMAL) => out.put(STANDARD.encode(b).as_bytes()),
+        value => header(ty, value, out),
     }
 }
 
 // === impl Printed ===
 
+impl Printed {
+    fn part(root: &Node, layout: &Layout, print: fn(&Type, &Value, &mut Buffer)) -> Box<dyn Part> {
+        let (node, ty, unavailable) = (root.clone(), root.full_type(), layout.unavailable.clone());
+        Box::new(Printed { node, ty, unavailable, print })
+    }
+}
+
 impl Part for Printed {
-    fn write(&mut self, batch: &Batch, r: u32, _: &mut Scratch, out: &mut Buffer) -> Result<(), u32> {
+    fn write(&mut self, batch: &Batch, r: u32, _: &mut Scratch, out: &mut Buffer) -> Result<bool, u32> {
         let row = batch.rows.get(r as usize).ok_or(0u32)?;
-        match self.node.value(batch, row, r, &self.unavailable).ok_or(0u32)? {
-            Value::Null => {}
-            value => print(&self.ty, &value, out),
+        let value = self.node.value(batch, row, r, &self.unavailable).ok_or(0u32)?;
+        if !value.is_null() {
+            (self.print)(&self.ty, &value, out)
         }
-        Ok(())
+        Ok(!value.is_null())
     }
     fn forget(&mut self) {}
     fn place(&self, _: u32) -> &str {
@@ -168,12 +254,10 @@ impl Part for Printed {
 
 impl Converter for SimpleHeader {
     fn compile(&self, root: &Node, layout: &Layout) -> Result<Option<Box<dyn Part>>, String> {
-        match root.ty.kind {
-            _ if root.is_nothing() => Ok(None),
-            Kind::Struct | Kind::Array | Kind::Map => {
-                compile(&Json { schemas: false, numeric: true, defaults: false }, root, layout, false)
-            }
-            _ => compile(&Plain, root, layout, false),
+        match root.is_nothing() {
+            true => Ok(None),
+            false if is_odd(root) || matches!(root.ty.kind, Kind::Any | Kind::Bytes) => Ok(Some(Printed::part(root, layout, header_root))),
+            false => compile(&Plain, root, layout, false),
         }
     }
 }

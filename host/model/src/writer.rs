@@ -17,6 +17,8 @@ pub trait Format: Clone + Send + 'static {
     /// before a value that is not null (a union's branch); may not be written before a null
     const MARKS_SOME: bool;
     fn some(&self, ty: &Type, out: &mut Buffer);
+    /// Whether a root that is null has no bytes at all; for formats whose roots are single leaves.
+    const NULL_IS_NOTHING: bool = false;
     /// Instead of a value. Err: the schema demands one.
     fn null(&self, ty: &Type, out: &mut Buffer) -> Result<(), Unwritable>;
     /// How values of a type are written, where that is not the same for all of its kind.
@@ -41,8 +43,8 @@ pub trait Converter: Send + Sync {
 
 /// Writes the key, the value or a header of a row.
 pub trait Part: Send {
-    /// Err: the op that failed, for [`Part::place`].
-    fn write(&mut self, batch: &Batch, r: u32, scratch: &mut Scratch, out: &mut Buffer) -> Result<(), u32>;
+    /// False: a null that has no bytes at all. Err: the op that failed, for [`Part::place`].
+    fn write(&mut self, batch: &Batch, r: u32, scratch: &mut Scratch, out: &mut Buffer) -> Result<bool, u32>;
     /// To be called when another batch begins: nothing rendered for the last one is good any more.
     fn forget(&mut self);
     /// The path of an op's field, as "after.amount".
@@ -287,6 +289,10 @@ impl<F: Format> Compiler<'_, F> {
 
     /// A null known at compile time; where the schema demands a value, every row that comes here fails.
     fn null(&mut self, ty: &Type) {
+        if F::NULL_IS_NOTHING {
+            let (instead, to) = (Some(Span { from: 0, to: 0 }), self.part.ops.len() as u32 + 1);
+            return self.push(Code::Unless { bits: NEVER, instead, to }, false);
+        }
         if self.part.format.null(ty, &mut self.part.lits).is_err() {
             self.refuse();
         }
@@ -372,7 +378,7 @@ fn placeholder(ty: &Type, text: &Name) -> Value {
 // === impl Ops ===
 
 impl<F: Format> Part for Ops<F> {
-    fn write(&mut self, batch: &Batch, r: u32, scratch: &mut Scratch, out: &mut Buffer) -> Result<(), u32> {
+    fn write(&mut self, batch: &Batch, r: u32, scratch: &mut Scratch, out: &mut Buffer) -> Result<bool, u32> {
         let Some(row) = batch.rows.get(r as usize) else { return Err(u32::MAX) };
         let Ops { format, ops, lits, asides, cache, unavailable, .. } = self;
         let run = Run { format, lits, asides, unavailable, batch, row, r };
@@ -384,6 +390,7 @@ impl<F: Format> Part for Ops<F> {
             match &op.code {
                 Code::Cell { side, column, codec, style, some, null, unchanged } => {
                     match batch.cell(row, *side, *column) {
+                        Cell::NULL if F::NULL_IS_NOTHING => return Ok(false),
                         Cell::NULL => out.put(run.aside(null.ok_or(failed)?)),
                         Cell::UNCHANGED => out.put(run.aside(*unchanged)),
                         cell => {
@@ -397,6 +404,9 @@ impl<F: Format> Part for Ops<F> {
                 }
                 Code::Unless { bits, instead, to } => {
                     if row.present & bits != *bits {
+                        if F::NULL_IS_NOTHING {
+                            return Ok(false);
+                        }
                         out.put(run.aside(instead.ok_or(failed)?));
                         i = *to as usize
                     }
@@ -423,10 +433,14 @@ impl<F: Format> Part for Ops<F> {
                     F::value(view, 0, out).map_err(|_| failed)?
                 }
                 Code::Nothing => {}
-                slow => run.slow(slow, scratch, out).map_err(|_| failed)?,
+                slow => {
+                    if !run.slow(slow, scratch, out).map_err(|_| failed)? {
+                        return Ok(false);
+                    }
+                }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn forget(&mut self) {
@@ -466,13 +480,13 @@ impl<'a, F: Format> Run<'a, F> {
     }
 
     #[inline(never)]
-    fn slow(&self, code: &Code, scratch: &mut Scratch, out: &mut Buffer) -> Result<(), Unwritable> {
+    fn slow(&self, code: &Code, scratch: &mut Scratch, out: &mut Buffer) -> Result<bool, Unwritable> {
         let (ty, some, null, value) = match code {
             Code::Column { column, ty, style, some, null } => {
                 let column = self.batch.columns.get(*column as usize).ok_or(Unwritable)?;
                 if !column.is_null(self.r) && !matches!(column, Column::Values(_)) {
                     out.put(self.aside(*some));
-                    return column_value::<F>(column, self.r, ty, *style, scratch, out);
+                    return column_value::<F>(column, self.r, ty, *style, scratch, out).map(|()| true);
                 }
                 (ty, some, null, column.value(self.r))
             }
@@ -481,7 +495,7 @@ impl<'a, F: Format> Run<'a, F> {
                     Cell::NULL => Value::Null,
                     Cell::UNCHANGED => {
                         out.put(self.aside(*unchanged));
-                        return Ok(());
+                        return Ok(true);
                     }
                     cell => decode.decode(self.batch.bytes(cell)).ok_or(Unwritable)?,
                 };
@@ -490,14 +504,16 @@ impl<'a, F: Format> Run<'a, F> {
             Code::Slow { leaf, ty, some, null } => {
                 (ty, some, null, leaf.value(self.batch, self.row, self.r, self.unavailable).ok_or(Unwritable)?)
             }
-            _ => return Ok(()),
+            _ => return Ok(true),
         };
         if value.is_null() {
-            out.put(self.aside(null.ok_or(Unwritable)?));
-            return Ok(());
+            if !F::NULL_IS_NOTHING {
+                out.put(self.aside(null.ok_or(Unwritable)?));
+            }
+            return Ok(!F::NULL_IS_NOTHING);
         }
         out.put(self.aside(*some));
-        self.format.tree(ty, &value, out)
+        self.format.tree(ty, &value, out).map(|()| true)
     }
 }
 
@@ -579,21 +595,25 @@ impl Writer {
         };
         if let Some(p) = &mut self.key {
             let done = p.write(batch, r, &mut out.scratch, &mut out.data);
-            done.map_err(|op| ("key".into(), p.place(op).to_string()))?;
-            record.has |= Record::KEY
+            if done.map_err(|op| ("key".into(), p.place(op).to_string()))? {
+                record.has |= Record::KEY
+            }
         }
         record.key = out.data.len() as u32;
         if let Some(p) = &mut self.value {
             let done = p.write(batch, r, &mut out.scratch, &mut out.data);
-            done.map_err(|op| ("value".into(), p.place(op).to_string()))?;
-            record.has |= Record::VALUE
+            if done.map_err(|op| ("value".into(), p.place(op).to_string()))? {
+                record.has |= Record::VALUE
+            }
         }
         record.value = out.data.len() as u32;
         for (i, (name, part)) in self.headers.iter_mut().enumerate() {
             match part {
                 Some(p) => {
                     let done = p.write(batch, r, &mut out.scratch, &mut out.data);
-                    done.map_err(|op| (name.clone(), p.place(op).to_string()))?
+                    if !done.map_err(|op| (name.clone(), p.place(op).to_string()))? {
+                        record.has |= Record::null_header(i)
+                    }
                 }
                 None => record.has |= Record::null_header(i),
             }

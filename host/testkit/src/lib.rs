@@ -1,5 +1,6 @@
 //! Real services for tests: from a URL, or local programs on free ports in temporary directories.
 
+pub mod connect;
 pub mod kafka;
 pub mod maven;
 pub mod postgres;

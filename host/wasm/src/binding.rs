@@ -47,9 +47,11 @@ pub(crate) fn read(said: &wit::Binding, fields: &Fields) -> Result<Binding, Stri
     let computes = said.computes.iter().enumerate().map(|(i, c)| compute(c).map_err(|e| format!("compute {i}: {e}")));
     let (reads, computes) = (reads.collect::<Result<_, String>>()?, computes.collect::<Result<Vec<_>, String>>()?);
     let types: Vec<Type> = computes.iter().map(|c: &Compute| c.ty.clone()).collect();
-    let layouts = said.layouts.iter().enumerate().map(|(i, l)| {
-        Sketch::new(fields, &types).layout(l).map_err(|e| format!("layout {i}: {e}"))
-    });
+    let layouts = said
+        .layouts
+        .iter()
+        .enumerate()
+        .map(|(i, l)| Sketch::new(fields, &types).layout(l).map_err(|e| format!("layout {i}: {e}")));
     let layouts: Vec<Vec<Edit>> = layouts.collect::<Result<_, _>>()?;
     let rules = said.rules.iter().enumerate().map(|(i, r)| {
         let name = if r.name.is_empty() { format!("rule {i}") } else { r.name.clone() };

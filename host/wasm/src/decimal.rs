@@ -79,7 +79,9 @@ pub(crate) fn is_canonical(text: &[u8], scale: i16) -> bool {
     if !(1..=6).contains(&scale) {
         return scale == 0 && !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     }
-    let Some((whole, part)) = digits.len().checked_sub(scale).and_then(|at| digits.split_at_checked(at)) else { return false };
+    let Some((whole, part)) = digits.len().checked_sub(scale).and_then(|at| digits.split_at_checked(at)) else {
+        return false;
+    };
     let Some((b'.', whole)) = whole.split_last() else { return false };
     !whole.is_empty() && whole.iter().chain(part).all(u8::is_ascii_digit)
 }
@@ -151,7 +153,11 @@ mod tests {
             ("-0.000000012", 9, Some("-1.2E-8")),
             ("1.5", 0, None),
             ("1.50", 1, Some("1.5")),
-            ("-123456789012345678901234567890123456789012345.5", 1, Some("-123456789012345678901234567890123456789012345.5")),
+            (
+                "-123456789012345678901234567890123456789012345.5",
+                1,
+                Some("-123456789012345678901234567890123456789012345.5"),
+            ),
             ("1E+999999999", 0, None),
             ("0E+999999999", 0, Some("0")),
             ("NaN", 0, None),

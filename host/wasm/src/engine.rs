@@ -4,9 +4,9 @@ use crate::limits::{STACK, TICK};
 use crate::module::Module;
 use crate::store::Store;
 use std::path::PathBuf;
-use weir_api::Error;
 use wasmtime::component::Component;
 use wasmtime::{Config, EngineWeak, OptLevel};
+use weir_api::Error;
 
 /// How an [`Engine`] is made.
 #[derive(Clone, Debug, Default)]

@@ -11,11 +11,15 @@ use weir_model::{Batch, Body, Call, Cell, Codec, Kind, Leaf, Node, Repr, Row, Sc
 #[derive(Debug)]
 pub(crate) enum Form {
     Bits,
-    Ints { is_date: bool },
+    Ints {
+        is_date: bool,
+    },
     Floats,
     Text,
     Bytes,
-    Decimal { scale: i16 },
+    Decimal {
+        scale: i16,
+    },
     Codes,
     Presence,
     Json(Type),
@@ -30,8 +34,8 @@ pub(crate) struct Scoop {
     codes: HashMap<Box<[u8]>, u32>,
 }
 
-/// A row whose cell is not what its type says: its place among the rows handed over.
-pub(crate) struct Malformed(pub usize);
+/// A cell of some row is not what its type says.
+pub(crate) struct Malformed;
 
 // === impl Form ===
 
@@ -122,9 +126,9 @@ pub(crate) fn fill(
         let run = rest.get(..length).unwrap_or_default();
         let call = calls.get(*call as usize);
         let node = call.and_then(|c| c.nodes.get(field as usize));
-        let (Some(call), Some(node)) = (call, node) else { return Err(Malformed(done)) };
+        let (Some(call), Some(node)) = (call, node) else { return Err(Malformed) };
         let reader = Reader { node, batch, unavailable: &call.layout.unavailable };
-        reader.run(column, form, run, done, scoop).map_err(|at| Malformed(done + at))?;
+        reader.run(column, form, run, done, scoop).map_err(|_| Malformed)?;
         done += length;
     }
     let all_null = |valid: &[u8]| valid.len() == rows.len() && !valid.is_empty() && valid.iter().all(|v| *v == 0);
@@ -160,14 +164,21 @@ fn mark(valid: &mut Vec<u8>, rows: usize, is_valid: bool) {
     if !is_valid && valid.is_empty() {
         valid.resize(rows, 1);
         valid.push(0)
-    } else if !valid.is_empty() || (!is_valid && rows == 0) {
+    } else if !valid.is_empty() {
         valid.push(is_valid as u8)
     }
 }
 
 impl Reader<'_> {
     /// Err: the place of the malformed row in the run.
-    fn run(&self, column: &mut Column, form: &Form, rows: &[(u16, u32)], base: usize, scoop: &mut Scoop) -> Result<(), usize> {
+    fn run(
+        &self,
+        column: &mut Column,
+        form: &Form,
+        rows: &[(u16, u32)],
+        base: usize,
+        scoop: &mut Scoop,
+    ) -> Result<(), usize> {
         match (form, column) {
             (Form::Presence, Column::Boolean(c)) => {
                 for (i, (_, r)) in rows.iter().enumerate() {
@@ -178,51 +189,85 @@ impl Reader<'_> {
             }
             (Form::Json(ty), Column::Text(c)) => self.trees(c, ty, &[], b"", rows, base),
             (Form::TypedJson(ty, head), Column::Text(c)) => self.trees(c, ty, head, b"}", rows, base),
-            (Form::Text, Column::Text(c)) => self.each(rows, base, scoop, c, |c, i, held| {
-                let (View::Text(t) | View::Clean(t)) = held? else { return None };
-                c.data.extend_from_slice(t);
-                let _ = i;
-                Some(())
-            }, finish),
-            (Form::Bytes, Column::Bytes(c)) => self.each(rows, base, scoop, c, |c, _, held| {
-                match held? {
-                    View::Bytes(b) | View::Text(b) => c.data.extend_from_slice(b),
-                    _ => return None,
-                }
-                Some(())
-            }, finish),
-            (Form::Decimal { scale }, Column::Text(c)) => self.decimals(c, *scale, rows, base, scoop),
-            (Form::Ints { is_date }, Column::Int(c)) => self.each(rows, base, scoop, c, |c, _, held| {
-                let i = match held {
-                    None => 0,
-                    Some(View::IntText(t)) => text::int(t)?,
-                    Some(View::Int(i)) => i,
-                    Some(_) => return None,
-                };
-                c.values.push(int_out(i, *is_date));
-                Some(())
-            }, |c, rows, ok| mark(&mut c.valid, rows, ok)),
-            (Form::Floats, Column::Float(c)) => self.each(rows, base, scoop, c, |c, _, held| {
-                c.values.push(match held {
-                    None => 0.0,
-                    Some(View::FloatText(t)) if self.node.ty.kind == Kind::Float32 => {
-                        std::str::from_utf8(t).ok()?.parse::<f32>().ok()?.into()
+            (Form::Text, Column::Text(c)) => self.each(
+                rows,
+                base,
+                scoop,
+                c,
+                |c, held| {
+                    let (View::Text(t) | View::Clean(t)) = held? else { return None };
+                    c.data.extend_from_slice(t);
+                    Some(())
+                },
+                finish,
+            ),
+            (Form::Bytes, Column::Bytes(c)) => self.each(
+                rows,
+                base,
+                scoop,
+                c,
+                |c, held| {
+                    match held? {
+                        View::Bytes(b) | View::Text(b) => c.data.extend_from_slice(b),
+                        _ => return None,
                     }
-                    Some(View::FloatText(t)) => text::float(t)?,
-                    Some(View::Float(f)) => f,
-                    Some(View::Float32(f)) => f.into(),
-                    Some(_) => return None,
-                });
-                Some(())
-            }, |c, rows, ok| mark(&mut c.valid, rows, ok)),
-            (Form::Bits, Column::Boolean(c)) => self.each(rows, base, scoop, c, |c, _, held| {
-                c.values.push(match held {
-                    None => 0,
-                    Some(View::Bool(b)) => b as u8,
-                    Some(_) => return None,
-                });
-                Some(())
-            }, |c, rows, ok| mark(&mut c.valid, rows, ok)),
+                    Some(())
+                },
+                finish,
+            ),
+            (Form::Decimal { scale }, Column::Text(c)) => self.decimals(c, *scale, rows, base, scoop),
+            (Form::Ints { is_date }, Column::Int(c)) => self.each(
+                rows,
+                base,
+                scoop,
+                c,
+                |c, held| {
+                    let i = match held {
+                        None => 0,
+                        Some(View::IntText(t)) => text::int(t)?,
+                        Some(View::Int(i)) => i,
+                        Some(_) => return None,
+                    };
+                    c.values.push(int_out(i, *is_date));
+                    Some(())
+                },
+                |c, rows, ok| mark(&mut c.valid, rows, ok),
+            ),
+            (Form::Floats, Column::Float(c)) => self.each(
+                rows,
+                base,
+                scoop,
+                c,
+                |c, held| {
+                    c.values.push(match held {
+                        None => 0.0,
+                        Some(View::FloatText(t)) if self.node.ty.kind == Kind::Float32 => {
+                            std::str::from_utf8(t).ok()?.parse::<f32>().ok()?.into()
+                        }
+                        Some(View::FloatText(t)) => text::float(t)?,
+                        Some(View::Float(f)) => f,
+                        Some(View::Float32(f)) => f.into(),
+                        Some(_) => return None,
+                    });
+                    Some(())
+                },
+                |c, rows, ok| mark(&mut c.valid, rows, ok),
+            ),
+            (Form::Bits, Column::Boolean(c)) => self.each(
+                rows,
+                base,
+                scoop,
+                c,
+                |c, held| {
+                    c.values.push(match held {
+                        None => 0,
+                        Some(View::Bool(b)) => b as u8,
+                        Some(_) => return None,
+                    });
+                    Some(())
+                },
+                |c, rows, ok| mark(&mut c.valid, rows, ok),
+            ),
             (Form::Codes, Column::Dictionary(c)) => self.codes(c, rows, base, scoop),
             _ => Err(0),
         }
@@ -241,7 +286,7 @@ impl Reader<'_> {
         base: usize,
         scoop: &mut Scoop,
         column: &mut C,
-        mut put: impl FnMut(&mut C, usize, Option<View>) -> Option<()>,
+        mut put: impl FnMut(&mut C, Option<View>) -> Option<()>,
         done: impl Fn(&mut C, usize, bool),
     ) -> Result<(), usize> {
         if let (Body::Leaf(Leaf::Cell(side, at, codec)), None) = (&self.node.body, &self.node.fallback) {
@@ -256,7 +301,7 @@ impl Reader<'_> {
                 };
                 let is_null = view.is_none();
                 // text has no value that stands for a null: nothing is put
-                if put(column, i, view).is_none() && !is_null {
+                if put(column, view).is_none() && !is_null {
                     return Err(i);
                 }
                 done(column, base + i, !is_null)
@@ -279,7 +324,7 @@ impl Reader<'_> {
                 Held::View(v) => Some(v),
             };
             let is_null = view.is_none();
-            if put(column, i, view).is_none() && !is_null {
+            if put(column, view).is_none() && !is_null {
                 return Err(i);
             }
             done(column, base + i, !is_null)
@@ -311,23 +356,37 @@ impl Reader<'_> {
         }
     }
 
-    fn trees(&self, c: &mut Blobs, ty: &Type, head: &[u8], tail: &[u8], rows: &[(u16, u32)], base: usize) -> Result<(), usize> {
+    fn trees(
+        &self,
+        c: &mut Blobs,
+        ty: &Type,
+        head: &[u8],
+        tail: &[u8],
+        rows: &[(u16, u32)],
+        base: usize,
+    ) -> Result<(), usize> {
         for (i, (_, r)) in rows.iter().enumerate() {
             let row = self.row(*r).ok_or(i)?;
             let value = self.node.value(self.batch, row, *r, self.unavailable).ok_or(i)?;
             let is_null = value.is_null();
-            // typed-json tells a null of its type
-            if !is_null || !head.is_empty() {
+            if !is_null {
                 c.data.extend_from_slice(head);
                 json::write(&value, ty, &mut c.data);
                 c.data.extend_from_slice(tail);
             }
-            finish(c, base + i, !is_null || !head.is_empty())
+            finish(c, base + i, !is_null)
         }
         Ok(())
     }
 
-    fn decimals(&self, c: &mut Blobs, scale: i16, rows: &[(u16, u32)], base: usize, scoop: &mut Scoop) -> Result<(), usize> {
+    fn decimals(
+        &self,
+        c: &mut Blobs,
+        scale: i16,
+        rows: &[(u16, u32)],
+        base: usize,
+        scoop: &mut Scoop,
+    ) -> Result<(), usize> {
         let direct = match (&self.node.body, &self.node.fallback) {
             (Body::Leaf(Leaf::Cell(side, at, Codec::DecimalText { .. })), None) => Some((*side, *at)),
             _ => None,
@@ -342,15 +401,23 @@ impl Reader<'_> {
                     continue;
                 }
             }
-            self.each(std::slice::from_ref(one), base + i, scoop, c, |c, _, held| {
-                match held? {
-                    View::Bytes(b) => decimal::write(b, scale.into(), &mut c.data),
-                    // what stands for a value that the log does not carry
-                    View::Text(t) => c.data.extend_from_slice(t),
-                    _ => return None,
-                }
-                Some(())
-            }, finish).map_err(|_| i)?;
+            self.each(
+                std::slice::from_ref(one),
+                base + i,
+                scoop,
+                c,
+                |c, held| {
+                    match held? {
+                        View::Bytes(b) => decimal::write(b, scale.into(), &mut c.data),
+                        // what stands for a value that the log does not carry
+                        View::Text(t) => c.data.extend_from_slice(t),
+                        _ => return None,
+                    }
+                    Some(())
+                },
+                finish,
+            )
+            .map_err(|_| i)?;
         }
         Ok(())
     }
@@ -358,34 +425,41 @@ impl Reader<'_> {
     fn codes(&self, c: &mut Codes, rows: &[(u16, u32)], base: usize, scoop: &mut Scoop) -> Result<(), usize> {
         let mut known = std::mem::take(&mut scoop.codes);
         let mut last: (Vec<u8>, u32) = (vec![], u32::MAX);
-        let done = self.each(rows, base, scoop, c, |c, _, held| {
-            let t = match held {
-                None => {
-                    c.codes.push(0);
+        let done = self.each(
+            rows,
+            base,
+            scoop,
+            c,
+            |c, held| {
+                let t = match held {
+                    None => {
+                        c.codes.push(0);
+                        return Some(());
+                    }
+                    Some(View::Text(t) | View::Clean(t)) => t,
+                    Some(_) => return None,
+                };
+                if last.1 != u32::MAX && last.0 == t {
+                    c.codes.push(last.1);
                     return Some(());
                 }
-                Some(View::Text(t) | View::Clean(t)) => t,
-                Some(_) => return None,
-            };
-            if last.1 != u32::MAX && last.0 == t {
-                c.codes.push(last.1);
-                return Some(());
-            }
-            let code = match known.get(t) {
-                Some(code) => *code,
-                None => {
-                    let code = c.values.len() as u32;
-                    c.values.push(String::from_utf8_lossy(t).into_owned());
-                    known.insert(t.into(), code);
-                    code
-                }
-            };
-            last.0.clear();
-            last.0.extend_from_slice(t);
-            last.1 = code;
-            c.codes.push(code);
-            Some(())
-        }, |c, rows, ok| mark(&mut c.valid, rows, ok));
+                let code = match known.get(t) {
+                    Some(code) => *code,
+                    None => {
+                        let code = c.values.len() as u32;
+                        c.values.push(String::from_utf8_lossy(t).into_owned());
+                        known.insert(t.into(), code);
+                        code
+                    }
+                };
+                last.0.clear();
+                last.0.extend_from_slice(t);
+                last.1 = code;
+                c.codes.push(code);
+                Some(())
+            },
+            |c, rows, ok| mark(&mut c.valid, rows, ok),
+        );
         scoop.codes = known;
         done
     }

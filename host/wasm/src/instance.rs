@@ -4,7 +4,7 @@ use crate::limits::Budget;
 use crate::log::{Log, shorten};
 use crate::{Engine, Limits, wit};
 use std::time::Duration;
-use wasmtime::{Store, Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, Store, Trap, WasmBacktrace};
 
 /// What the guest can reach of us.
 pub(crate) struct Host {
@@ -90,11 +90,11 @@ impl Instance {
     }
 
     pub fn check(&mut self, options: &[(String, Option<String>)]) -> Result<Vec<wit::Problem>, Stop> {
-        self.call(None, |guest, store| guest.weir_transform_transform().call_check(store, options))
+        self.call(None, |guest, store| guest.weir_transform_transform().call_check(store, &options.to_vec()))
     }
 
     pub fn configure(&mut self, options: &[(String, Option<String>)]) -> Result<Result<(), wit::Failure>, Stop> {
-        self.call(None, |guest, store| guest.weir_transform_transform().call_configure(store, options))
+        self.call(None, |guest, store| guest.weir_transform_transform().call_configure(store, &options.to_vec()))
     }
 
     pub fn bind(&mut self, shape: &wit::Shape) -> Result<Result<wit::Binding, wit::Failure>, Stop> {
@@ -106,7 +106,11 @@ impl Instance {
     }
 
     /// `time`: less than the limit, where a batch that took too long is cut up.
-    pub fn apply(&mut self, batch: &wit::Batch, time: Option<Duration>) -> Result<Result<wit::Output, wit::Failure>, Stop> {
+    pub fn apply(
+        &mut self,
+        batch: &wit::Batch,
+        time: Option<Duration>,
+    ) -> Result<Result<wit::Output, wit::Failure>, Stop> {
         self.call(time, |guest, store| guest.weir_transform_transform().call_apply(store, batch))
     }
 
@@ -138,11 +142,22 @@ fn reason(e: &wasmtime::Error, store: &Store<Host>, time: Duration, memory: usiz
         Trap::UnreachableCodeReached if store.data().budget.refused => Stop::Memory(memory),
         trap => {
             let frames = e.downcast_ref::<WasmBacktrace>().map(|b| b.frames()).unwrap_or_default();
-            let place = frames.first().map(|f| match f.func_name() {
-                Some(name) => format!(" in `{}`", shorten(name, 120)),
-                None => format!(" in function {}", f.func_index()),
-            });
-            Stop::Trap(format!("{trap}{}", place.unwrap_or_default()))
+            Stop::Trap(format!("{}{}", trap.to_string().trim_start_matches("wasm trap: "), place(frames)))
         }
+    }
+}
+
+/// The guest's own function, rather than those of its language that end it.
+fn place(frames: &[FrameInfo]) -> String {
+    const MACHINERY: [&str; 6] = ["core::", "std::", "alloc::", "__rustc", "rust_panic", "abort"];
+    let name = |f: &FrameInfo| f.func_name().map(|n| format!("{:#}", rustc_demangle::demangle(n)));
+    let is_own =
+        |f: &&FrameInfo| name(f).is_none_or(|n| !MACHINERY.iter().any(|m| n.trim_start_matches('<').starts_with(m)));
+    match frames.iter().find(is_own).or(frames.first()) {
+        None => String::new(),
+        Some(f) => match name(f) {
+            Some(name) => format!(" in `{}`", shorten(&name, 120)),
+            None => format!(" in function {}", f.func_index()),
+        },
     }
 }

@@ -2,7 +2,7 @@
 //! keys as object, any other as list of pairs; bytes in base64; Decimal, Date, Time, Timestamp as in scalars; NaN, infinities and
 //! -0.0 as strings.
 
-use crate::scalar::{any, decimal_bytes, int, int_out, is_date, is_decimal, scale};
+use crate::scalar::{decimal_bytes, int, int_out, is_date, is_decimal, scale, untyped};
 use crate::{decimal, tree::DEEPEST};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value as Json;
@@ -28,7 +28,7 @@ pub(crate) fn write(value: &Value, ty: &Type, out: &mut Vec<u8>) {
             out.push(b'"')
         }
         Value::List(items) => {
-            let any = any();
+            let any = untyped();
             let element = ty.member("element").unwrap_or(&any);
             list(items.iter(), out, |item, out| write(item, element, out))
         }
@@ -68,7 +68,7 @@ fn is_object(ty: &Type) -> Option<bool> {
 }
 
 fn map(pairs: &[(Value, Value)], ty: &Type, out: &mut Vec<u8>) {
-    let any = any();
+    let any = untyped();
     let (key, value) = (ty.member("key").unwrap_or(&any), ty.member("value").unwrap_or(&any));
     let texts = || pairs.iter().all(|(k, _)| matches!(k, Value::Text(_)));
     if !is_object(ty).unwrap_or_else(texts) {
@@ -132,7 +132,7 @@ pub(crate) fn value(json: &Json, ty: &Type, depth: usize) -> Result<Value, Strin
     let misfit = || format!("JSON that is no {}", crate::scalar::describe(ty));
     Ok(match (json, ty.kind) {
         (Json::Null, _) => Value::Null,
-        (json, Kind::Any) => untyped(json, depth)?,
+        (json, Kind::Any) => free(json, depth)?,
         (Json::Bool(b), Kind::Boolean) => Value::Boolean(*b),
         (Json::Number(n), kind) if kind.is_int() => Value::Int(int(n.as_i64().ok_or_else(misfit)?, ty)?),
         (Json::Number(n), Kind::Float64) => Value::Float(n.as_f64().ok_or_else(misfit)?),
@@ -148,7 +148,7 @@ pub(crate) fn value(json: &Json, ty: &Type, depth: usize) -> Result<Value, Strin
         (Json::String(t), Kind::Bytes) if is_decimal(ty) => decimal_bytes(t.as_bytes(), ty)?,
         (Json::String(t), Kind::Bytes) => Value::bytes(STANDARD.decode(t).map_err(|_| misfit())?),
         (Json::Array(items), Kind::Array) => {
-            let any = any();
+            let any = untyped();
             let element = ty.member("element").unwrap_or(&any);
             Value::List(items.iter().map(|i| value(i, element, depth + 1)).collect::<Result<_, _>>()?)
         }
@@ -157,7 +157,8 @@ pub(crate) fn value(json: &Json, ty: &Type, depth: usize) -> Result<Value, Strin
             if let Some(i) = members.keys().position(|k| ty.member(k).is_none()) {
                 return Err(format!("a struct whose member {i} its type does not have"));
             }
-            let member = |m: &weir_model::Member| members.get(&*m.name).map_or(Ok(Value::Null), |v| value(v, &m.ty, depth + 1));
+            let member =
+                |m: &weir_model::Member| members.get(&*m.name).map_or(Ok(Value::Null), |v| value(v, &m.ty, depth + 1));
             Value::Struct(ty.of.iter().map(member).collect::<Result<_, _>>()?)
         }
         _ => return Err(misfit()),
@@ -165,7 +166,7 @@ pub(crate) fn value(json: &Json, ty: &Type, depth: usize) -> Result<Value, Strin
 }
 
 fn read_map(json: &Json, ty: &Type, depth: usize) -> Option<Result<Value, String>> {
-    let any = any();
+    let any = untyped();
     let (key, of) = (ty.member("key").unwrap_or(&any), ty.member("value").unwrap_or(&any));
     let pairs: Result<Vec<_>, String> = match (json, is_object(ty)) {
         (Json::Object(members), Some(true) | None) => {
@@ -187,7 +188,7 @@ fn read_map(json: &Json, ty: &Type, depth: usize) -> Option<Result<Value, String
 }
 
 /// Without a type: objects are maps of texts.
-fn untyped(json: &Json, depth: usize) -> Result<Value, String> {
+fn free(json: &Json, depth: usize) -> Result<Value, String> {
     if depth > DEEPEST {
         return Err(format!("JSON more than {DEEPEST} levels deep"));
     }
@@ -200,9 +201,9 @@ fn untyped(json: &Json, depth: usize) -> Result<Value, String> {
             _ => return Err("a whole number beyond 64 bits".into()),
         },
         Json::String(t) => Value::text(t),
-        Json::Array(items) => Value::List(items.iter().map(|i| untyped(i, depth + 1)).collect::<Result<_, _>>()?),
+        Json::Array(items) => Value::List(items.iter().map(|i| free(i, depth + 1)).collect::<Result<_, _>>()?),
         Json::Object(members) => {
-            let pair = |(k, v): (&String, &Json)| Ok::<_, String>((Value::text(k), untyped(v, depth + 1)?));
+            let pair = |(k, v): (&String, &Json)| Ok::<_, String>((Value::text(k), free(v, depth + 1)?));
             Value::Map(members.iter().map(pair).collect::<Result<Vec<_>, _>>()?.into())
         }
     })
@@ -222,7 +223,8 @@ mod tests {
             any::<bool>().prop_map(|b| (Type::new(Kind::Boolean), Value::Boolean(b))),
             ".*".prop_map(|t| (Type::new(Kind::Text), Value::text(t))),
             proptest::collection::vec(any::<u8>(), 0..20).prop_map(|b| (Type::new(Kind::Bytes), Value::bytes(b))),
-            (-100_000i64..100_000).prop_map(|d| (Type::named(Kind::Int32, weir_model::logical::DATE, 1), Value::Int(d))),
+            (-100_000i64..100_000)
+                .prop_map(|d| (Type::named(Kind::Int32, weir_model::logical::DATE, 1), Value::Int(d))),
             any::<i128>().prop_map(|n| {
                 let mut s = weir_model::wire::Scratch::default();
                 let bytes = weir_model::wire::decimal::shortest(n, &mut s).unwrap().to_vec();

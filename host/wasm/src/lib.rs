@@ -25,6 +25,7 @@ mod sketch;
 mod store;
 mod tree;
 mod typed_json;
+mod weight;
 mod wit;
 
 pub use engine::{Engine, EngineOptions};

@@ -1,7 +1,7 @@
 //! What a guest may cost, and why so much.
 
 use std::time::Duration;
-use wasmtime::{Result, ResourceLimiter};
+use wasmtime::{ResourceLimiter, Result};
 
 /// Bounds of one step. A guest that reaches one is replaced, and the rows that made it do so fail.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,9 +5,9 @@ use crate::manifest::{Manifest, Problem, manifest};
 use crate::{Engine, Limits, guest::Guest, wit};
 use std::fmt::Display;
 use std::sync::Arc;
-use weir_api::Error;
 use wasmparser::{Parser, Payload};
 use wasmtime::component::{Component, HasSelf, Linker, types::ComponentItem};
+use weir_api::Error;
 
 /// A transform that can be asked what it is, and be put into a chain any number of times. Cheap to clone.
 #[derive(Clone)]
@@ -160,16 +160,16 @@ pub(crate) fn malformed(name: &str, e: &dyn Display) -> Error {
 fn foreign(name: &str, import: &str) -> Error {
     let error = Error::input("guest.imports", format!("`{name}` imports `{import}`, which transforms do not get"));
     if import.starts_with("wasi") {
-        return error.help(
-            "a transform has no files, clock or randomness; build it for wasm32-unknown-unknown, without WASI",
-        );
+        return error
+            .help("a transform has no files, clock or randomness; build it for wasm32-unknown-unknown, without WASI");
     }
     error.help("the only interface a transform may import is `weir:transform/host`")
 }
 
 fn no_types(name: &str) -> Error {
     let message = format!("`{name}` is a core module without the types of a world");
-    Error::input("guest.world", message).help("build it with a Weir SDK, or make it a component of `weir:transform/transformer`")
+    Error::input("guest.world", message)
+        .help("build it with a Weir SDK, or make it a component of `weir:transform/transformer`")
 }
 
 fn not_of_the_world(name: &str, e: &dyn Display) -> Error {

@@ -121,6 +121,6 @@ pub(crate) fn write(value: &Value, ty: &Type) -> wit::Scalar {
 }
 
 /// A type that says nothing.
-pub(crate) fn any() -> Type {
+pub(crate) fn untyped() -> Type {
     Type { schemaless: true, note: Arc::default(), ..Type::new(Kind::Any).optional(true) }
 }

@@ -48,7 +48,7 @@ impl Part {
 
 impl<'a> Sketch<'a> {
     pub fn new(fields: &'a Fields<'a>, computes: &'a [Type]) -> Self {
-        let root = |name: &str| Part::new(&name.into(), &root_type(fields, name).unwrap_or_else(scalar::any));
+        let root = |name: &str| Part::new(&name.into(), &root_type(fields, name).unwrap_or_else(scalar::untyped));
         // headers by their own fields: names may repeat, and a type's members may not
         let at = fields.shape.find(&["headers"]);
         let headers = at.into_iter().flat_map(|h| fields.shape.children(h));

@@ -12,9 +12,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use weir_api::Error;
 use wasmtime::Engine;
 use wasmtime::component::Component;
+use weir_api::Error;
 
 /// The folder, and what this engine's files are called.
 #[derive(Clone, Debug)]

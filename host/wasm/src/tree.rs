@@ -144,8 +144,14 @@ mod tests {
     fn a_list_is_a_tree_or_refused() {
         use wit::Kind::*;
         let good = [
-            field("r", 0, Struct), field("a", 0, Array), field("element", 1, Struct), field("x", 2, Int8),
-            field("b", 0, Map), field("key", 4, Text), field("value", 4, Any), field("c", 0, Text),
+            field("r", 0, Struct),
+            field("a", 0, Array),
+            field("element", 1, Struct),
+            field("x", 2, Int8),
+            field("b", 0, Map),
+            field("key", 4, Text),
+            field("value", 4, Any),
+            field("c", 0, Text),
         ];
         let ty = read(&good).unwrap();
         assert_eq!(ty.of.len(), 3);

@@ -76,9 +76,10 @@ struct Row<'a> {
 impl Reader {
     /// Err says what does not fit, and holds no value.
     pub fn read(&mut self, text: &[u8]) -> Result<Value, String> {
-        let row: Row = serde_json::from_slice(text).map_err(|_| "text that is no {\"schema\",\"payload\"}".to_string())?;
+        let row: Row =
+            serde_json::from_slice(text).map_err(|_| "text that is no {\"schema\",\"payload\"}".to_string())?;
         let payload = row.payload.map_or("null", RawValue::get).as_bytes();
-        let Some(schema) = row.schema.map(RawValue::get) else { return json::read(payload, &scalar::any()) };
+        let Some(schema) = row.schema.map(RawValue::get) else { return json::read(payload, &scalar::untyped()) };
         let ty = match self.known.get(schema) {
             Some(ty) => ty.clone(),
             None => {
@@ -97,7 +98,7 @@ impl Reader {
 
 /// A value whose type is not kept: a struct becomes a map of its members.
 fn loose(value: &Value, ty: &Type) -> Value {
-    let any = scalar::any();
+    let any = scalar::untyped();
     match value {
         Value::Struct(members) => {
             let pairs = ty.of.iter().zip(members.iter()).map(|(m, v)| (Value::Text(m.name.clone()), loose(v, &m.ty)));
@@ -108,6 +109,10 @@ fn loose(value: &Value, ty: &Type) -> Value {
             let (key, of) = (ty.member("key").unwrap_or(&any), ty.member("value").unwrap_or(&any));
             Value::Map(pairs.iter().map(|(k, v)| (loose(k, key), loose(v, of))).collect())
         }
+        // without its type a float is a double: the one that is written with the same digits
+        Value::Float(f) if ty.kind == Kind::Float32 && f.is_finite() => {
+            Value::Float(zmij::Buffer::new().format_finite(*f as f32).parse().unwrap_or(*f))
+        }
         other => other.clone(),
     }
 }
@@ -117,15 +122,25 @@ fn ty(json: &Json, depth: usize) -> Result<Type, String> {
         return Err(format!("a schema more than {DEEPEST} levels deep"));
     }
     let Json::Object(schema) = json else {
-        return if json.is_null() { Ok(scalar::any()) } else { Err("a schema that is no object".into()) };
+        return if json.is_null() { Ok(scalar::untyped()) } else { Err("a schema that is no object".into()) };
     };
     let text = |key: &str| schema.get(key).and_then(Json::as_str);
     let kinds = [
-        Kind::Boolean, Kind::Int8, Kind::Int16, Kind::Int32, Kind::Int64, Kind::Float32, Kind::Float64, Kind::Text,
-        Kind::Bytes, Kind::Array, Kind::Map, Kind::Struct,
+        Kind::Boolean,
+        Kind::Int8,
+        Kind::Int16,
+        Kind::Int32,
+        Kind::Int64,
+        Kind::Float32,
+        Kind::Float64,
+        Kind::Text,
+        Kind::Bytes,
+        Kind::Array,
+        Kind::Map,
+        Kind::Struct,
     ];
     let kind = kinds.into_iter().find(|k| Some(k.json_name()) == text("type")).ok_or("a schema of an unknown type")?;
-    let child = |key: &str| schema.get(key).map_or(Ok(scalar::any()), |s| ty(s, depth + 1));
+    let child = |key: &str| schema.get(key).map_or(Ok(scalar::untyped()), |s| ty(s, depth + 1));
     let mut bare = match kind {
         Kind::Array => Type::array(child("items")?),
         Kind::Map => Type::map(child("keys")?, child("values")?),
@@ -163,13 +178,17 @@ mod tests {
 
     #[test]
     fn a_value_brings_its_type() {
-        let inner = Type::record([("d".into(), Type::decimal(2, None)), ("n".into(), Type::new(Kind::Int32).optional(true))]);
+        let inner =
+            Type::record([("d".into(), Type::decimal(2, None)), ("n".into(), Type::new(Kind::Int32).optional(true))]);
         let value = Value::record([Value::bytes([4, 206]), Value::Null]);
         let mut text = head(&inner);
         json::write(&value, &inner, &mut text);
         text.push(b'}');
         let schema = r#"{"type":"struct","fields":[{"type":"bytes","optional":false,"name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"2"},"field":"d"},{"type":"int32","optional":true,"field":"n"}],"optional":false}"#;
-        assert_eq!(String::from_utf8_lossy(&text), format!(r#"{{"schema":{schema},"payload":{{"d":"12.30","n":null}}}}"#));
+        assert_eq!(
+            String::from_utf8_lossy(&text),
+            format!(r#"{{"schema":{schema},"payload":{{"d":"12.30","n":null}}}}"#)
+        );
         let read = Reader::default().read(&text).unwrap();
         let want = [(Value::text("d"), Value::bytes([4, 206])), (Value::text("n"), Value::Null)];
         assert_eq!(read, Value::Map(want.into()));
@@ -178,8 +197,14 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         for text in [
-            "", "1", "[]", "{", r#"{"schema":7,"payload":1}"#, r#"{"schema":{"type":"x"},"payload":1}"#,
-            r#"{"schema":{"type":"int8"},"payload":300}"#, r#"{"schema":{"type":"struct","fields":[{}]},"payload":null}"#,
+            "",
+            "1",
+            "[]",
+            "{",
+            r#"{"schema":7,"payload":1}"#,
+            r#"{"schema":{"type":"x"},"payload":1}"#,
+            r#"{"schema":{"type":"int8"},"payload":300}"#,
+            r#"{"schema":{"type":"struct","fields":[{}]},"payload":null}"#,
         ] {
             assert!(Reader::default().read(text.as_bytes()).is_err(), "{text}");
         }

@@ -4,17 +4,13 @@ use crate::{Batch, Binding, Failure, Manifest, Options, Output, Problem, Shape, 
 use std::cell::RefCell;
 
 // where the export macro looks for the types
-pub use crate::bindings::{_rt, exports, weir};
+pub use crate::bindings::exports;
 
 /// The one instance of a guest.
 pub type Instance<T> = RefCell<Option<T>>;
 
 pub fn describe<T: Transform>() -> Manifest {
-    let mut options = T::Options::defs();
-    for (i, def) in options.iter_mut().enumerate() {
-        def.order = i as i32;
-    }
-    Manifest { summary: T::SUMMARY.trim().into(), options }
+    Manifest { summary: T::SUMMARY.trim().into(), options: T::Options::defs() }
 }
 
 pub fn check<T: Transform>(options: &[(String, Option<String>)]) -> Vec<Problem> {

@@ -21,7 +21,8 @@ pub mod glue;
 pub mod log;
 #[doc(hidden)]
 pub mod message;
-mod options;
+#[doc(hidden)]
+pub mod options;
 mod row;
 mod shape;
 #[cfg(not(target_arch = "wasm32"))]

@@ -73,10 +73,10 @@ impl Shape {
         self.field(self.root(root)?)?.annotation.name.as_deref()
     }
 
-    /// Whether the value is a Debezium change event: a struct whose schema name ends in "Envelope".
+    /// Whether the value is a Debezium change event: a struct whose schema name ends in ".Envelope".
     pub fn is_change_event(&self) -> bool {
         let value = self.root("value").and_then(|v| self.field(v));
         value.is_some_and(|v| v.kind == Kind::Struct && !v.schemaless)
-            && self.schema_name("value").is_some_and(|n| n.ends_with("Envelope"))
+            && self.schema_name("value").is_some_and(|n| n.ends_with(".Envelope"))
     }
 }

@@ -1,0 +1,374 @@
+//! A guest as a step of a chain: what it says of shapes is kept, its rows are handed over a batch at a time, and an instance that
+//! was spoiled is replaced.
+
+use crate::gather::{Form, Scoop, fill};
+use crate::instance::{Instance, Stop};
+use crate::output::{Part, Whole};
+use crate::shape::{self, Fields};
+use crate::shapes::{Bound, Shapes};
+use crate::sketch::Sketch;
+use crate::{Limits, Module, binding, typed_json, weight, wit};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use weir_api::{Applied, Cure, Error, Transform};
+use weir_model::{Batch, Bind, BindError, Binding, Call, Failure, Fault, Shape};
+
+pub(crate) struct Guest {
+    module: Module,
+    step: String,
+    options: Vec<(String, Option<String>)>,
+    limits: Limits,
+    /// None: the last one was spoiled, or grew too big
+    instance: Option<Instance>,
+    /// instances so far
+    serial: u64,
+    shapes: Shapes,
+    /// one of its bindings is stateful
+    is_ordered: bool,
+    batch: wit::Batch,
+    scoop: Scoop,
+    typed: typed_json::Reader,
+}
+
+/// Rows that did not come back.
+enum Refused {
+    /// a cell of this row cannot be read
+    Malformed,
+    /// the guest says no to the whole batch
+    Failure(Failure),
+    Stop(Stop),
+}
+
+/// What a call of `apply` is about.
+struct Work<'a> {
+    shape: u32,
+    bound: Bound,
+    calls: &'a [Call],
+    batch: &'a Batch,
+    rows: &'a [(u16, u32)],
+    began: Instant,
+}
+
+/// A batch that is cut up after timeouts costs at most so many times the limit of one call; what is left then fails.
+const MOST_TIMES: u32 = 10;
+
+// === impl Guest ===
+
+impl Guest {
+    pub fn new(
+        module: Module,
+        step: &str,
+        options: Vec<(String, Option<String>)>,
+        limits: Limits,
+    ) -> Result<Self, Error> {
+        let instance = Some(module.configured(step, &options, &limits)?);
+        let (shapes, scoop, typed) = Default::default();
+        let batch = wit::Batch { shape: 0, rows: 0, columns: vec![] };
+        let step = step.to_string();
+        Ok(Guest { module, step, options, limits, instance, serial: 1, shapes, is_ordered: false, batch, scoop, typed })
+    }
+
+    /// An instance; a fresh one if need be. Err: it cannot be started or configured any more.
+    fn instance(&mut self) -> Result<&mut Instance, Error> {
+        let instance = match self.instance.take() {
+            Some(instance) => instance,
+            None => {
+                self.serial += 1;
+                let made = self.module.configured(&self.step, &self.options, &self.limits);
+                made.map_err(|e| {
+                    Error::new(e.code(), Cure::None, format!("a fresh instance cannot be configured: {e}"))
+                })?
+            }
+        };
+        Ok(self.instance.insert(instance))
+    }
+
+    /// Asks the guest of a shape. Err: it broke its contract, or an instance cannot be made.
+    fn ask(&mut self, number: u32) -> Result<Result<(Binding, usize), Failure>, String> {
+        let Some(known) = self.shapes.get(number) else { return Err(format!("there is no shape {number}")) };
+        let shape = known.shape.clone();
+        let fields = Fields::new(&shape);
+        let told = shape::write(number, &fields);
+        let said = self.instance().map_err(|e| e.to_string())?.bind(&told);
+        let said = match said {
+            Ok(said) => said,
+            Err(stop) => {
+                self.instance = None;
+                return Err(stop.message(&self.step, "bind"));
+            }
+        };
+        let serial = self.serial;
+        if let Some(known) = self.shapes.use_(number) {
+            (known.instance, known.own_added) = (serial, vec![])
+        }
+        match said {
+            Err(refusal) => Ok(Err(binding::failure(&refusal))),
+            Ok(said) => match binding::read(&said, &fields) {
+                Ok(binding) => Ok(Ok((binding, weight::binding(&said)))),
+                Err(e) => {
+                    Err(format!("`{}` handed back a binding that does not fit `{}`: {e}", self.step, shape.topic))
+                }
+            },
+        }
+    }
+
+    fn bind_number(&mut self, number: u32) -> Result<Result<Arc<Binding>, Failure>, String> {
+        if let Some(said) = self.shapes.use_(number).and_then(|k| k.said.as_ref()) {
+            return Ok(said.as_ref().map(|b| b.binding.clone()).map_err(Failure::clone));
+        }
+        let said = match self.ask(number)? {
+            Err(refusal) => Err(refusal),
+            Ok((_, bytes)) if bytes > weight::MOST_BINDING || !self.shapes.keep(number, bytes, self.limits.memory) => {
+                return Err(format!("`{}` says more in its bindings than is kept of them", self.step));
+            }
+            Ok((binding, _)) => Ok(binding),
+        };
+        let Some(known) = self.shapes.use_(number) else { return Err(format!("there is no shape {number}")) };
+        let said = said.map(|b| bound(b, &known.shape));
+        let answer = said.as_ref().map(|b| b.binding.clone()).map_err(Failure::clone);
+        self.is_ordered |= answer.as_ref().is_ok_and(|b| b.ordered);
+        known.said = Some(said);
+        Ok(answer)
+    }
+
+    /// Lets the guest forget a shape.
+    fn unbind(&mut self, gone: Option<u32>) {
+        if let (Some(number), Some(instance)) = (gone, &mut self.instance)
+            && instance.unbind(number).is_err()
+        {
+            self.instance = None
+        }
+    }
+
+    /// Makes sure that the instance knows the shape, and says the same of it as before.
+    fn ready(&mut self, number: u32) -> Result<(), Error> {
+        let broken = |e: String| Error::new("guest.bind", Cure::None, e);
+        self.instance()?;
+        let known = self.shapes.get(number).ok_or_else(|| broken(format!("there is no shape {number}")))?;
+        if known.instance == self.serial {
+            return Ok(());
+        }
+        let before = known.said.clone().map(|s| s.map(|b| b.said));
+        let now = self.ask(number).map_err(broken)?;
+        match (before, now) {
+            (Some(Ok(before)), Ok((now, _))) if *before == now => Ok(()),
+            _ => {
+                let message = format!("`{}` says something else of a shape than it said before", self.step);
+                Err(Error::retry("guest.changed", message).help("the pipeline starts again with what it says now"))
+            }
+        }
+    }
+
+    /// What is known of the shape that rows belong to, which may have been let go since their program was made.
+    fn recall(&mut self, number: u32, call: &Call) -> Result<Bound, Error> {
+        if self.shapes.get(number).is_none() {
+            let (shape, _) = call.layout.describe().map_err(|e| Error::new("guest.bind", Cure::None, e.0))?;
+            let gone = self.shapes.restore(number, shape);
+            self.unbind(gone);
+        }
+        let said = self.bind_number(number).map_err(|e| Error::new("guest.bind", Cure::None, e))?;
+        let agreed = said.is_ok_and(|b| {
+            let alike = || b.reads == call.binding.reads && b.computes == call.binding.computes;
+            Arc::ptr_eq(&b, &call.binding) || alike()
+        });
+        let bound = self.shapes.get(number).and_then(|k| k.said.as_ref()?.as_ref().ok()).filter(|_| agreed);
+        bound.cloned().ok_or_else(|| {
+            Error::retry("guest.changed", format!("`{}` says something else of a shape than it said before", self.step))
+        })
+    }
+
+    /// Hands rows over once. Outer Err: the transform cannot go on.
+    fn attempt(
+        &mut self,
+        work: &Work,
+        rows: &[(u16, u32)],
+        time: Option<Duration>,
+    ) -> Result<Result<Part, Refused>, Error> {
+        self.ready(work.shape)?;
+        let Guest { batch, scoop, .. } = self;
+        (batch.shape, batch.rows) = (work.shape, rows.len() as u32);
+        batch.columns.resize_with(work.bound.forms.len(), || wit::Column::Null);
+        for (column, (field, form)) in batch.columns.iter_mut().zip(work.bound.forms.iter()) {
+            if fill(column, form, *field, work.calls, work.batch, rows, scoop).is_err() {
+                return Ok(Err(Refused::Malformed));
+            }
+        }
+        let Some(instance) = &mut self.instance else {
+            return Ok(Err(Refused::Stop(Stop::Trap("no instance".into()))));
+        };
+        let said = match instance.apply(&self.batch, time) {
+            Ok(Ok(said)) => said,
+            Ok(Err(refusal)) => return Ok(Err(Refused::Failure(binding::failure(&refusal)))),
+            Err(stop) => {
+                self.instance = None;
+                return Ok(Err(Refused::Stop(stop)));
+            }
+        };
+        let part = self.take(work, said, rows.len());
+        Ok(part.map_err(|e| {
+            self.instance = None;
+            Refused::Stop(Stop::Output(e))
+        }))
+    }
+
+    /// Checks an output. Err: malformed.
+    fn take(&mut self, work: &Work, said: wit::Output, rows: usize) -> Result<Part, String> {
+        let mut room = self.limits.memory.saturating_sub(self.shapes.kept());
+        let mut kept = 0;
+        let Some(known) = self.shapes.use_(work.shape) else { return Err("no such shape".into()) };
+        if let (false, Some(Ok(bound))) = (said.added.is_empty(), &mut known.said) {
+            let fields = Fields::new(&known.shape);
+            let types: Vec<_> = bound.said.computes.iter().map(|c| c.ty.clone()).collect();
+            for (i, edits) in said.added.iter().enumerate() {
+                let bytes = weight::layout(edits);
+                let edits = Sketch::new(&fields, &types).layout(edits).map_err(|e| format!("added layout {i}: {e}"))?;
+                // a new instance adds again what an old one had added
+                let number = match bound.find(&edits) {
+                    Some(number) => number,
+                    None => {
+                        room = room.checked_sub(bytes).ok_or("more in its added layouts than is kept of them")?;
+                        kept += bytes;
+                        bound.add(edits).ok_or("more added layouts than a shape may have")?
+                    }
+                };
+                known.own_added.push(number)
+            }
+        }
+        let (base, own) = (work.bound.base, &known.own_added);
+        let layout = |l: u32| if l < base { Some(l) } else { own.get((l - base) as usize).copied() };
+        let part = Part::read(said, &work.bound.said, rows, &self.step, layout, &mut self.typed);
+        self.shapes.keep(work.shape, kept, usize::MAX);
+        part
+    }
+
+    /// Finds the rows that did it, by halving; the others go through. Rows of a stateful transform fail together, for a new
+    /// instance does not know what the old one knew.
+    fn rescue(&mut self, work: &Work, at: &[u32], refused: Refused, whole: &mut Whole) -> Result<(), Error> {
+        let stop = match refused {
+            Refused::Failure(failure) => {
+                whole.fail(at, &failure);
+                return Ok(());
+            }
+            Refused::Malformed => return self.without_malformed(work, at, whole),
+            Refused::Stop(stop) => stop,
+        };
+        let is_late = work.began.elapsed() > self.limits.time_per_batch * MOST_TIMES;
+        if at.len() < 2 || work.bound.said.ordered || is_late {
+            whole.fail(at, &Failure::new(stop.code(), stop.message(&self.step, "apply")));
+            return Ok(());
+        }
+        let (first, second) = at.split_at(at.len() / 2);
+        for half in [first, second] {
+            // as much less time as there are fewer rows, but not so little that a slow machine matters
+            let share = self.limits.time_per_batch.mul_f64(half.len() as f64 / work.rows.len() as f64);
+            let time = share.max(self.limits.time_per_batch / 8);
+            self.again(work, half, Some(time), whole)?;
+        }
+        Ok(())
+    }
+
+    fn again(&mut self, work: &Work, at: &[u32], time: Option<Duration>, whole: &mut Whole) -> Result<(), Error> {
+        let rows: Vec<(u16, u32)> = at.iter().filter_map(|i| work.rows.get(*i as usize).copied()).collect();
+        match self.attempt(work, &rows, time)? {
+            Ok(part) => whole.push(at, part),
+            Err(refused) => self.rescue(work, at, refused, whole)?,
+        }
+        Ok(())
+    }
+
+    /// Rows whose cells cannot be read fail; the others go on.
+    fn without_malformed(&mut self, work: &Work, at: &[u32], whole: &mut Whole) -> Result<(), Error> {
+        let mut column = wit::Column::Null;
+        let (mut good, mut bad) = (vec![], vec![]);
+        for i in at {
+            let row = work.rows.get(*i as usize).map_or(&[][..], std::slice::from_ref);
+            let mut forms = work.bound.forms.iter();
+            let broken = forms.find(|(field, form)| {
+                fill(&mut column, form, *field, work.calls, work.batch, row, &mut self.scoop).is_err()
+            });
+            match broken {
+                None => good.push(*i),
+                Some((field, _)) => bad.push((*i, *field)),
+            }
+        }
+        for (i, field) in &bad {
+            let known = self.shapes.get(work.shape).and_then(|k| k.shape.field(*field).map(|f| f.name.clone()));
+            let name = known.unwrap_or_else(|| "?".into());
+            let failure = Failure::new("guest.cell", format!("`{name}` holds bytes that its type does not allow"));
+            whole.fail(&[*i], &failure)
+        }
+        match (good.is_empty(), bad.is_empty()) {
+            (true, _) => Ok(()),
+            // what failed together does not fail alone: impossible, and no reason to go round in circles
+            (_, true) => {
+                whole.fail(&good, &Failure::new("guest.cell", "a cell holds bytes that its type does not allow"));
+                Ok(())
+            }
+            _ => self.again(work, &good, None, whole),
+        }
+    }
+
+    /// The numbers that layouts have in this program: those that were added since it was made are added to it now.
+    fn applied(&self, work: &Work, part: Part) -> Result<Applied, Error> {
+        let Part { rows, layouts, columns, errors } = part;
+        let mut added = vec![];
+        let highest = layouts.iter().max().copied().unwrap_or(0);
+        let step = work.calls.get(work.rows.first().map_or(0, |r| r.0 as usize)).map(|c| c.step);
+        let same = work.calls.iter().filter(|c| c.shape == work.shape && Some(c.step) == step);
+        let (least, most) =
+            same.fold((u32::MAX, 0), |(a, b), c| (a.min(c.then.len() as u32), b.max(c.then.len() as u32)));
+        if highest >= least {
+            let known = self.shapes.get(work.shape).and_then(|k| k.said.as_ref()?.as_ref().ok());
+            let Some(bound) = known.filter(|b| least == most && most <= b.layouts()) else {
+                let message = format!("`{}` added layouts while others of its shape were bound", self.step);
+                return Err(Error::retry("guest.layouts", message));
+            };
+            added = bound.binding.layouts.get(least as usize..).unwrap_or_default().to_vec();
+        }
+        Ok(Applied { added, rows, layouts, columns, errors })
+    }
+}
+
+fn bound(said: Binding, shape: &Shape) -> Bound {
+    let fields = Fields::new(shape);
+    let form = |r: &weir_model::Read| Some((r.field, Form::new(r.repr, fields.types.get(r.field as usize)?)));
+    let forms = said.reads.iter().filter_map(form).collect();
+    let base = (said.layouts.len() as u32).max(1);
+    let said = Arc::new(said);
+    Bound { binding: said.clone(), said, base, forms }
+}
+
+impl Bind for Guest {
+    fn bind(&mut self, shape: &Shape) -> Result<(u32, Arc<Binding>), Fault> {
+        let (number, gone) = self.shapes.intern(shape);
+        self.unbind(gone);
+        match self.bind_number(number) {
+            Ok(Ok(binding)) => Ok((number, binding)),
+            Ok(Err(failure)) => Err(Fault::Rows(failure)),
+            Err(e) => Err(Fault::Broken(BindError(e))),
+        }
+    }
+}
+
+impl Transform for Guest {
+    fn apply(&mut self, calls: &[Call], batch: &Batch, rows: &[(u16, u32)]) -> Result<Applied, Error> {
+        let Some(call) = rows.first().and_then(|r| calls.get(r.0 as usize)) else { return Ok(Applied::default()) };
+        let bound = self.recall(call.shape, call)?;
+        let work = Work { shape: call.shape, bound, calls, batch, rows, began: Instant::now() };
+        let part = match self.attempt(&work, rows, None)? {
+            Ok(part) => part,
+            Err(Refused::Failure(failure)) => Part::failed(rows.len(), work.bound.said.computes.len(), &failure),
+            Err(refused) => {
+                let mut whole = Whole::new(work.bound.said.computes.len());
+                let all: Vec<u32> = (0..rows.len() as u32).collect();
+                self.rescue(&work, &all, refused, &mut whole)?;
+                whole.into_part()
+            }
+        };
+        // memory of a guest never shrinks; what a stateful one knows is worth more
+        if !self.is_ordered && self.instance.as_ref().is_some_and(|i| i.memory() > self.limits.watermark) {
+            self.instance = None
+        }
+        self.applied(&work, part)
+    }
+}

@@ -1,0 +1,273 @@
+//! Guests that break their contract: the right code, the process lives, the other rows pass, the next batch works (invariant 7).
+
+mod support;
+
+use std::time::Duration;
+use support::*;
+use weir_api::Cure;
+use weir_model::Fault;
+use weir_wasm::{Engine, EngineOptions, Limits};
+
+const ROWS: [Option<&str>; 6] = [Some("a"), Some("bb"), Some("poison"), Some("c"), None, Some("ddd")];
+const CALM: [Option<&str>; 2] = [Some("a"), Some("b")];
+
+fn limits() -> Limits {
+    Limits { time_per_batch: Duration::from_millis(300), ..Limits::default() }
+}
+
+/// Applies a batch with a poison row, then one without. Returns (row, code, message) of the errors.
+fn poisoned(mode: &str) -> Vec<(u32, String, String)> {
+    let stream = stream(1, "orders");
+    let mut bound = Bound::new(transform("hostile", &[("mode", mode)], limits()), &stream).unwrap();
+    let batch_with = batch(&stream, &ROWS);
+    let applied = bound.apply(&batch_with).unwrap();
+    let failed: Vec<u32> = applied.errors.iter().map(|e| e.0).collect();
+    let count = applied.rows.as_ref().map_or(ROWS.len(), Vec::len);
+    for (i, output) in (0..count).enumerate() {
+        let row = applied.rows.as_ref().map_or(output as u32, |r| r[output]);
+        if !failed.contains(&row) && mode != "int8" {
+            let text = applied.columns[0].value(i as u32);
+            assert_eq!(text.as_text().unwrap_or(""), ROWS[row as usize].unwrap_or(""), "{mode}");
+        }
+    }
+    // each row is among the outputs, or failed
+    for row in 0..ROWS.len() as u32 {
+        let there = applied.rows.as_ref().is_none_or(|r| r.contains(&row));
+        assert!(there || failed.contains(&row), "{mode}: row {row} is gone");
+    }
+    let calm = bound.apply(&batch(&stream, &CALM)).unwrap();
+    assert!(calm.errors.is_empty(), "{mode}: {:?}", calm.errors);
+    assert_eq!(applied.columns.len(), 1);
+    let text = |n: &weir_model::Name| n.to_string();
+    applied.errors.iter().map(|(r, f)| (*r, text(&f.code), text(&f.message))).collect()
+}
+
+fn only_poison(mode: &str, code: &str, says: &str) {
+    let errors = poisoned(mode);
+    let [(2, found, message)] = errors.as_slice() else { panic!("{mode}: {errors:?}") };
+    assert_eq!(found, code, "{mode}: {message}");
+    assert!(message.contains(says), "{mode}: {message}");
+    assert!(message.contains("`step`") && !message.contains("poison"), "{mode}: {message}");
+}
+
+#[test]
+fn a_trap_fails_its_row() {
+    only_poison("trap", "guest.trap", "trapped in `apply`");
+    only_poison("divide", "guest.trap", "in `");
+    only_poison("stack", "guest.trap", "overflow");
+    only_poison("deep", "guest.trap", "call stack exhausted");
+}
+
+#[test]
+fn a_loop_fails_its_row() {
+    only_poison("loop", "guest.timeout", "in `apply`");
+}
+
+#[test]
+fn a_memory_bomb_fails_its_row() {
+    only_poison("memory", "guest.memory", "65536 KiB");
+}
+
+#[test]
+fn malformed_output_fails_its_row() {
+    for (mode, says) in [
+        ("short", "0 values for 1 rows"),
+        ("long", "2 values for 1 rows"),
+        ("valid", "validity"),
+        ("ends-descend", "ends"),
+        ("ends-outside", "outside its data"),
+        ("utf8", "no UTF-8"),
+        ("codes", "dictionary"),
+        ("wrong-kind", "a column of int for a compute of kind string as native"),
+        ("no-column", "0 columns, and 1 were agreed upon"),
+        ("rows-range", "row 1 of 1 rows"),
+        ("rows-descend", "descend"),
+        ("layout-range", "layout 9"),
+        ("layout-count", "2 layouts for 1 rows"),
+        ("error-range", "an error of row 1"),
+        ("added-path", "the record has no `value.nowhere`"),
+        ("added-many", "more added layouts"),
+    ] {
+        only_poison(mode, "guest.output", says);
+    }
+}
+
+#[test]
+fn more_than_may_be_lifted_fails_its_row() {
+    let stream = stream(1, "orders");
+    let limits = Limits { lifted: 1 << 20, ..limits() };
+    let mut bound = Bound::new(transform("hostile", &[("mode", "huge")], limits), &stream).unwrap();
+    let applied = bound.apply(&batch(&stream, &ROWS)).unwrap();
+    assert_eq!(applied.errors.len(), 1);
+    assert_eq!((applied.errors[0].0, &*applied.errors[0].1.code), (2, "guest.output"));
+    assert!(applied.errors[0].1.message.contains("too much data"), "{}", applied.errors[0].1.message);
+}
+
+#[test]
+fn rows_that_a_guest_fails_have_its_own_code() {
+    let errors = poisoned("error");
+    assert_eq!(errors, [(2, "org.example.Refused".to_string(), "not this row".to_string())]);
+    // err fails every row of the batch
+    let errors = poisoned("refuse");
+    assert_eq!(errors.len(), ROWS.len());
+    assert!(errors.iter().all(|e| e.1 == "org.example.Refused" && e.2 == "not this batch"));
+}
+
+#[test]
+fn a_value_that_its_kind_cannot_hold_fails_its_row() {
+    only_poison("int8", "guest.value", "int8 cannot hold");
+}
+
+#[test]
+fn rows_of_a_stateful_transform_fail_together() {
+    let errors = poisoned("ordered");
+    assert_eq!(errors.iter().map(|e| e.0).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+    assert!(errors.iter().all(|e| e.1 == "guest.trap"));
+}
+
+#[test]
+fn a_flood_of_logs_costs_nobody_his_rows() {
+    assert_eq!(poisoned("log-flood"), []);
+}
+
+#[test]
+fn many_poison_rows_fail_each() {
+    let stream = stream(1, "orders");
+    let mut bound = Bound::new(transform("hostile", &[("mode", "trap")], limits()), &stream).unwrap();
+    let statuses: Vec<Option<&str>> = (0..512).map(|i| Some(if i % 50 == 7 { "poison" } else { "x" })).collect();
+    let applied = bound.apply(&batch(&stream, &statuses)).unwrap();
+    let failed: Vec<u32> = applied.errors.iter().map(|e| e.0).collect();
+    assert_eq!(failed, (0..512).filter(|i| i % 50 == 7).collect::<Vec<_>>());
+    assert_eq!(applied.rows.unwrap().len(), 512 - failed.len());
+    assert!(applied.layouts.iter().all(|l| *l == 0));
+}
+
+#[test]
+fn a_batch_of_hanging_rows_ends() {
+    let stream = stream(1, "orders");
+    let limits = Limits { time_per_batch: Duration::from_millis(20), ..Limits::default() };
+    let mut bound = Bound::new(transform("hostile", &[("mode", "loop")], limits), &stream).unwrap();
+    let applied = bound.apply(&batch(&stream, &[Some("poison"); 500])).unwrap();
+    assert_eq!(applied.errors.len(), 500);
+    assert!(applied.errors.iter().all(|e| &*e.1.code == "guest.timeout"));
+    assert!(bound.apply(&batch(&stream, &CALM)).unwrap().errors.is_empty());
+}
+
+#[test]
+fn options_that_a_guest_refuses_are_an_input_error() {
+    for (mode, code, cure, says) in [
+        ("configure-refuse", "guest.configure", Cure::Input, "org.example.Refused: no such mode"),
+        ("configure-trap", "guest.trap", Cure::None, "trapped in `configure`"),
+        ("configure-loop", "guest.timeout", Cure::None, "more than 300ms in `configure`"),
+        ("configure-memory", "guest.memory", Cure::None, "in `configure`"),
+    ] {
+        let made = module("hostile").transform("step", &options(&[("mode", mode)]), limits());
+        let Err(e) = made else { panic!("{mode}") };
+        assert_eq!((e.code(), e.cure()), (code, cure), "{mode}");
+        assert!(e.message().contains(says), "{mode}: {e}");
+    }
+    // too little memory to start
+    let made = module("hostile").transform("step", &[], Limits::default().memory(64 << 10));
+    assert_eq!(made.err().map(|e| e.code()), Some("guest.memory"));
+}
+
+#[test]
+fn a_binding_is_checked() {
+    let stream = stream(1, "orders");
+    for (mode, says) in [
+        ("bind-trap", "trapped in `bind`"),
+        ("bind-loop", "more than 300ms in `bind`"),
+        ("bind-memory", "65536 KiB"),
+        ("bind-huge", "says more in its bindings"),
+        ("lie-field", "read 0: the shape has no field 9999"),
+        ("lie-source", "layout 0: edit 0: the shape has no field 9999"),
+        ("lie-path", "the record has no `value.nowhere`"),
+        ("lie-remove", "the record has no `value.nowhere`"),
+        ("lie-empty-path", "a path needs a root"),
+        ("lie-root", "the record has no `meta`"),
+        ("lie-rename", "`before` is there already"),
+        ("lie-computed", "rule `r`: layout 0 takes a computed column"),
+        ("lie-compute-index", "there is no computed column 7"),
+        ("lie-layout", "there is no layout 7"),
+        ("lie-native", "struct has no native column"),
+        ("lie-dictionary", "a dictionary holds text, not int64"),
+        ("lie-native-struct", "compute 0: struct has no native column"),
+        ("lie-presence", "presence is only delivered"),
+        ("lie-typed", "its kind is any, not string"),
+        ("lie-tree", "must be its own parent"),
+        ("lie-compare", "string cannot be compared"),
+        ("lie-constant", "a constant: a number that its integer kind cannot hold"),
+        ("lie-json", "a constant: text that is no JSON"),
+        ("lie-default", "a default: bytes is no value of kind string"),
+        ("lie-topic", "a topic cannot be struct"),
+    ] {
+        let mut step = transform("hostile", &[("mode", mode)], limits());
+        let (shape, _) = stream.program.layouts[0].describe().unwrap();
+        match step.bind(&shape) {
+            Err(Fault::Broken(e)) => assert!(e.0.contains(says), "{mode}: {e}"),
+            other => panic!("{mode}: {other:?}"),
+        }
+        assert!(Bound::new(step, &stream).is_err(), "{mode}");
+    }
+}
+
+#[test]
+fn a_refused_shape_fails_its_rows() {
+    let mut step = transform("hostile", &[("mode", "bind-refuse")], limits());
+    let (shape, _) = stream(1, "orders").program.layouts[0].describe().unwrap();
+    for _ in 0..2 {
+        let Err(Fault::Rows(f)) = step.bind(&shape) else { panic!() };
+        assert_eq!((&*f.code, &*f.message), ("org.example.Refused", "not this shape"));
+    }
+}
+
+// === what is no guest at all ===
+
+/// A core module with one import, or none.
+fn core(import: Option<(&str, &str)>) -> Vec<u8> {
+    let mut out = b"\0asm\x01\0\0\0".to_vec();
+    let Some((module, name)) = import else { return out };
+    // one type () -> (), one function imported
+    out.extend([1, 4, 1, 0x60, 0, 0]);
+    let mut body = vec![1, module.len() as u8];
+    body.extend(module.as_bytes());
+    body.push(name.len() as u8);
+    body.extend(name.as_bytes());
+    body.extend([0, 0]);
+    out.extend([2, body.len() as u8]);
+    out.extend(body);
+    out
+}
+
+#[test]
+fn what_is_no_transform_is_refused() {
+    let engine = engine();
+    let no_component = b"\0asm\x0d\0\x01\0".to_vec();
+    for (what, bytes, code, says) in [
+        ("nothing", vec![], "guest.format", "neither a component nor a core module"),
+        ("text", b"(module)".to_vec(), "guest.format", "neither a component nor a core module"),
+        ("cut off", guest("healthy")[..5000].to_vec(), "guest.format", "cut off"),
+        ("bare", core(None), "guest.world", "without the types of a world"),
+        (
+            "wasi",
+            core(Some(("wasi_snapshot_preview1", "fd_write"))),
+            "guest.imports",
+            "wasi_snapshot_preview1::fd_write",
+        ),
+        ("env", core(Some(("env", "now"))), "guest.imports", "env::now"),
+        ("empty component", no_component, "guest.world", "no transform"),
+    ] {
+        let Err(e) = engine.load(what, &bytes) else { panic!("{what}") };
+        assert_eq!(e.code(), code, "{what}: {e}");
+        assert!(e.message().contains(says), "{what}: {e}");
+        assert_eq!(e.cure(), Cure::Input);
+        assert!(e.hint().is_some() || code == "guest.format", "{what}");
+    }
+}
+
+#[test]
+fn a_cache_that_cannot_be_used_says_so() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let refused = Engine::new(EngineOptions { cache_dir: Some(file.path().into()) });
+    assert_eq!(refused.unwrap_err().code(), "guest.cache");
+}

@@ -1,0 +1,42 @@
+//! The checkout that this program was built from, and what is built in it.
+
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The folder of the workspace's `Cargo.toml`.
+pub fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+/// The cargo that runs us, in the checkout.
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Runs a command to its end; an error names it when it fails.
+pub fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("{command:?}"))?;
+    ensure!(status.success(), "{command:?} ended with {status}");
+    Ok(())
+}
+
+/// The binary `weir`: `given`, or else built now.
+pub fn weir(given: Option<&Path>, release: bool) -> Result<PathBuf> {
+    if let Some(path) = given {
+        return path.canonicalize().with_context(|| path.display().to_string());
+    }
+    let mut build = cargo();
+    build.args(["build", "--quiet", "--package", "weir-cli"]);
+    if release {
+        build.arg("--release");
+    }
+    run(&mut build)?;
+    let output = cargo().args(["metadata", "--no-deps", "--format-version=1"]).output()?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let target = metadata.get("target_directory").and_then(|t| t.as_str()).context("cargo metadata names no target directory")?;
+    Ok(Path::new(target).join(if release { "release" } else { "debug" }).join("weir"))
+}

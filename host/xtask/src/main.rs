@@ -1,0 +1,49 @@
+//! `cargo x …`: what the project does to itself. One command per job, the same by hand and on a build machine.
+
+mod bench;
+mod check;
+mod checkout;
+mod oracle;
+mod process;
+mod services;
+mod topic;
+mod weir;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser, Debug)]
+#[command(name = "cargo x", arg_required_else_help = true, disable_help_subcommand = true)]
+struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Measure weir and Debezium at the same work
+    Bench(bench::Args),
+    /// Compare what weir writes with what Debezium wrote
+    Oracle(oracle::Args),
+    /// Formatting, lints and the rules of the house
+    Check,
+    /// Every test, with the services that they need
+    Test {
+        /// For `cargo test`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        more: Vec<String>,
+    },
+    /// Install the programs that tests start
+    Services,
+}
+
+fn main() -> Result<ExitCode> {
+    match Args::parse().verb {
+        Verb::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Oracle(args) => oracle::run(&args),
+        Verb::Check => check::check().map(|()| ExitCode::SUCCESS),
+        Verb::Test { more } => check::test(&more).map(|()| ExitCode::SUCCESS),
+        Verb::Services => services::install().map(|()| ExitCode::SUCCESS),
+    }
+}

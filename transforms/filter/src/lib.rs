@@ -1,0 +1,1 @@
+//! Keeps the records for which a condition holds.
