@@ -1,12 +1,14 @@
 //! Edits on a layout: what a transform wants changed, moved onto the leaves of the record as it is by now.
 
-use crate::{Annotation, BindError, Body, Compute, Edit, Kind, Layout, Leaf, Name, Node, Source, Value};
+use crate::{Annotation, BindError, Body, Compute, Edit, Kind, Layout, Leaf, Name, Node, Presence, Source, Value};
 use std::sync::Arc;
 
 /// What sources of edits refer to.
 pub(crate) struct Input<'a> {
     /// the nodes behind the fields of the shape that the step was bound to
     pub nodes: &'a [Node],
+    /// the parent of each, as in [`crate::Field`]
+    pub parents: &'a [u32],
     pub computes: &'a [Compute],
     /// the batch's column of the step's first compute
     pub base: u16,
@@ -127,13 +129,19 @@ impl Input<'_> {
         self.nodes.get(i as usize).ok_or_else(|| BindError(format!("the shape has no field {i}")))
     }
 
+    fn parent_guard(&self, i: u32) -> Presence {
+        let parent = self.parents.get(i as usize).filter(|p| **p != i);
+        parent.and_then(|p| self.nodes.get(*p as usize)).map_or(0, |p| p.guard)
+    }
+
     fn node(&self, source: &Source) -> Result<Node, BindError> {
         Ok(match source {
             Source::Input(i) => self.field(*i)?.clone(),
             Source::InputOrDefault(i) => {
                 let n = self.field(*i)?.clone();
                 match n.ty.default().cloned() {
-                    Some(d) if n.fallback.is_none() => n.or(d),
+                    // the default stands where the field is null and its parent is not
+                    Some(d) if n.fallback.is_none() => Node { guard: self.parent_guard(*i), fallback: Some((n.guard, d)), ..n },
                     _ => n,
                 }
             }
@@ -149,6 +157,8 @@ impl Input<'_> {
                 let n = self.field(*i)?;
                 let (guard, fallback) = (n.guard, None);
                 match &n.body {
+                    // what has a fallback is null only where its guard says so
+                    _ if n.fallback.is_some() => Node::constant(ty.clone(), value.clone()).guarded(guard),
                     Body::Leaf(leaf) => {
                         let body = Body::Leaf(Leaf::Mask(Arc::new(leaf.clone()), value.clone()));
                         Node { ty: ty.clone(), guard, fallback, body }

@@ -164,10 +164,9 @@ impl Node {
         self.guard |= bits;
         self
     }
-    /// What stands in for a null, in rows that have what the node's guard asks.
+    /// What stands in for a null of the body.
     pub fn or(mut self, value: Value) -> Node {
-        self.fallback = Some((self.guard, value));
-        self.guard = 0;
+        self.fallback = Some((0, value));
         self
     }
     /// True for every row: a null without a type.

@@ -55,6 +55,8 @@ pub struct Call {
     pub binding: Arc<Binding>,
     /// behind the fields of the shape, for this layout
     pub nodes: Arc<[Node]>,
+    /// the parent of each
+    pub parents: Arc<[u32]>,
     /// the record as it came into the step
     pub layout: Arc<Layout>,
     /// the batch's column of the first compute
@@ -149,7 +151,7 @@ impl Program {
     /// Layouts that only a batch's values showed to be needed: what becomes of rows that take them, with the steps behind.
     pub fn add(&mut self, call: u16, edits: &[Edit], behind: &mut [(u16, &mut dyn Bind)]) -> Result<(), BindError> {
         let Some(at) = self.calls.get(call as usize).cloned() else { return Err("no such call".into()) };
-        let input = Input { nodes: &at.nodes, computes: &at.binding.computes, base: at.base, computed: true };
+        let input = Input { nodes: &at.nodes, parents: &at.parents, computes: &at.binding.computes, base: at.base, computed: true };
         let layout = at.layout.edit(edits, &input)?;
         let mut tail = Program { fate: Fate::Emit(0), layouts: vec![layout], ..self.empty_after() };
         for (step, bind) in behind {
@@ -278,7 +280,8 @@ impl Composer<'_> {
             Err(Fault::Broken(e)) => return Err(e),
             Err(Fault::Rows(failure)) => return Ok(self.fail(failure)),
         };
-        let step = Step { layout, nodes, binding, number };
+        let parents = shape.fields.iter().map(|f| f.parent).collect();
+        let step = Step { layout, nodes, parents, binding, number };
         let mut known = known.clone();
         let (mut rules, mut otherwise) = (vec![], None);
         for rule in &step.binding.rules {
@@ -359,7 +362,8 @@ impl Composer<'_> {
             None => return Err(BindError(format!("there is no layout {index}"))),
         };
         let base = self.base(step);
-        let input = Input { nodes: &step.nodes, computes: &step.binding.computes, base, computed };
+        let Step { nodes, parents, binding, .. } = step;
+        let input = Input { nodes, parents, computes: &binding.computes, base, computed };
         let made = step.layout.edit(edits, &input)?;
         let at = self.next.layouts.iter().position(|l| *l == made);
         let at = at.unwrap_or_else(|| {
@@ -381,6 +385,7 @@ impl Composer<'_> {
             shape: step.number,
             binding: step.binding.clone(),
             nodes: step.nodes.clone().into(),
+            parents: step.parents.clone().into(),
             layout: Arc::new(step.layout.clone()),
             base,
             then,
@@ -397,6 +402,7 @@ impl Composer<'_> {
 struct Step<'a> {
     layout: &'a Layout,
     nodes: Vec<Node>,
+    parents: Vec<u32>,
     binding: Arc<Binding>,
     number: u32,
 }

@@ -13,8 +13,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::kafka::{Kafka, VERSION};
-use crate::process::{self, Process, free_port};
 use crate::maven;
+use crate::process::{self, Process, free_port};
 
 /// The newest first; Maven Central does not give every release with all it depends on.
 pub const DEBEZIUM_VERSIONS: &[&str] = &["3.6.3.Final", "3.5.0.Final"];

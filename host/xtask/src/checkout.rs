@@ -37,6 +37,9 @@ pub fn weir(given: Option<&Path>, release: bool) -> Result<PathBuf> {
     run(&mut build)?;
     let output = cargo().args(["metadata", "--no-deps", "--format-version=1"]).output()?;
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    let target = metadata.get("target_directory").and_then(|t| t.as_str()).context("cargo metadata names no target directory")?;
+    let target = metadata
+        .get("target_directory")
+        .and_then(|t| t.as_str())
+        .context("cargo metadata names no target directory")?;
     Ok(Path::new(target).join(if release { "release" } else { "debug" }).join("weir"))
 }

@@ -34,8 +34,18 @@ const SERVICES: &[Service] = &[
         packages: &["default-jre-headless"],
         present: || program("java", &java_home()),
     },
-    Service { what: "Maven", why: "fetches the jars of Kafka, once", packages: &["maven"], present: || program("mvn", &[]) },
-    Service { what: "openssl", why: "key stores of TLS tests", packages: &["openssl"], present: || program("openssl", &[]) },
+    Service {
+        what: "Maven",
+        why: "fetches the jars of Kafka, once",
+        packages: &["maven"],
+        present: || program("mvn", &[]),
+    },
+    Service {
+        what: "openssl",
+        why: "key stores of TLS tests",
+        packages: &["openssl"],
+        present: || program("openssl", &[]),
+    },
 ];
 
 /// Installs what is missing when this may be done here; an error names it otherwise.

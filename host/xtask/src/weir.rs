@@ -53,7 +53,8 @@ impl Weir {
 
     /// What `weir validate` refuses; none when the connector can run.
     pub fn refusal(&self) -> Result<Option<String>> {
-        let output = self.command("validate").arg("--json").output().with_context(|| self.binary.display().to_string())?;
+        let output =
+            self.command("validate").arg("--json").output().with_context(|| self.binary.display().to_string())?;
         if output.status.success() {
             return Ok(None);
         }

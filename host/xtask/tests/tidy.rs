@@ -33,8 +33,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "rest", "console", "runtime", "postgres", "mysql", "jdbc", "generator", "files", "wasm", "packages", "kafka",
-            "converters", "config", "telemetry",
+            "rest",
+            "console",
+            "runtime",
+            "postgres",
+            "mysql",
+            "jdbc",
+            "generator",
+            "files",
+            "wasm",
+            "packages",
+            "kafka",
+            "converters",
+            "config",
+            "telemetry",
         ],
     ),
 ];
@@ -107,7 +119,9 @@ fn no_source_file_is_too_long() {
 fn modules_are_called_by_what_they_hold() {
     let empty: Vec<_> = sources()
         .into_iter()
-        .filter(|path| path.iter().any(|part| EMPTY_NAMES.contains(&part.to_str().unwrap_or_default().trim_end_matches(".rs"))))
+        .filter(|path| {
+            path.iter().any(|part| EMPTY_NAMES.contains(&part.to_str().unwrap_or_default().trim_end_matches(".rs")))
+        })
         .collect();
     assert!(empty.is_empty(), "{empty:#?}");
 }
@@ -132,7 +146,9 @@ fn no_file_tells_of_a_machine() {
 fn machine(line: &str, folder: &str) -> bool {
     line.match_indices(folder).any(|(at, _)| {
         let before = line[..at].chars().next_back();
-        before.is_none_or(|c| !c.is_alphanumeric() && !matches!(c, '/' | '.' | '-' | '_' | '}' | ')' | ':' | '<' | '>' | '*'))
+        before.is_none_or(|c| {
+            !c.is_alphanumeric() && !matches!(c, '/' | '.' | '-' | '_' | '}' | ')' | ':' | '<' | '>' | '*')
+        })
     })
 }
 

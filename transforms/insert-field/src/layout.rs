@@ -80,7 +80,6 @@ impl<'a> Part<'a> {
             let there = sources.iter().filter(|(_, source, _)| self.nullable(source).is_none_or(|f| !absent.contains(&f)));
             let edits = there.map(|(insertion, source, _)| {
                 let source = match source {
-                    Source::Input(at) => return self.moved(&insertion.name, *at),
                     Source::Constant(c) => c.clone().schemaless().into(),
                     other => other.clone(),
                 };
@@ -95,11 +94,6 @@ impl<'a> Part<'a> {
             }
         }
         Ok(binding)
-    }
-
-    /// A field of the record's meta data, as a member without schema.
-    fn moved(&self, name: &str, at: u32) -> Edit {
-        Edit::put(self.path(name), Source::Input(at))
     }
 
     /// What is inserted, in the original's order: a name, a source, and what the schema says of it.

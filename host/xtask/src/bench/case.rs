@@ -64,7 +64,15 @@ pub const CASES: &[Case] = &[
 ];
 pub const DISCARD: Case = case("snapshot-discard", Kind::Snapshot(Sink::Discard), false);
 pub const NAMES: [&str; 10] = [
-    "snapshot", "snapshot+chain", "backlog", "backlog+chain", "small-tx", "small-tx+chain", "one-tx", "one-tx+chain", "latency",
+    "snapshot",
+    "snapshot+chain",
+    "backlog",
+    "backlog+chain",
+    "small-tx",
+    "small-tx+chain",
+    "one-tx",
+    "one-tx+chain",
+    "latency",
     "start",
 ];
 

@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn ratios_take_the_best_runs() {
-        let run = |system, seconds| Figure { case: "c", system, events: 10, seconds: Some(seconds), ..Figure::default() };
+        let run =
+            |system, seconds| Figure { case: "c", system, events: 10, seconds: Some(seconds), ..Figure::default() };
         let text = table(&[run("weir", 2.0), run("weir", 1.0), run("debezium", 8.0)]);
         assert!(text.contains("c: Debezium / weir: time 8.0x\n"), "{text}");
         assert!(run("weir", 1.0).json().get("latency_p50_ms").unwrap().is_null());

@@ -101,8 +101,12 @@ fn records(a: &[Value], b: &[Value]) -> Vec<Found> {
                 diff(x, y, "$".to_owned(), &mut out);
                 found.extend(out.into_iter().map(|(path, x, y)| (at.clone(), path, x, y)));
             }
-            (Some((i, x)), None) => found.push((format!("golden #{i}"), "$".into(), gist(x).into(), "<no record>".into())),
-            (None, Some((j, y))) => found.push((format!("weir #{j}"), "$".into(), "<no record>".into(), gist(y).into())),
+            (Some((i, x)), None) => {
+                found.push((format!("golden #{i}"), "$".into(), gist(x).into(), "<no record>".into()))
+            }
+            (None, Some((j, y))) => {
+                found.push((format!("weir #{j}"), "$".into(), "<no record>".into(), gist(y).into()))
+            }
             (None, None) => {}
         }
     }
@@ -111,7 +115,8 @@ fn records(a: &[Value], b: &[Value]) -> Vec<Found> {
 
 /// Many differ in place, and yet they are the same records.
 fn reordered(a: &[Value], b: &[Value]) -> bool {
-    let (mut x, mut y): (Vec<String>, Vec<String>) = (a.iter().map(canonical).collect(), b.iter().map(canonical).collect());
+    let (mut x, mut y): (Vec<String>, Vec<String>) =
+        (a.iter().map(canonical).collect(), b.iter().map(canonical).collect());
     let changed = x.iter().zip(&y).filter(|(x, y)| x != y).count();
     x.sort();
     y.sort();
@@ -122,7 +127,9 @@ fn align(a: &[String], b: &[String]) -> Vec<(Option<usize>, Option<usize>)> {
     let mut pairs = vec![];
     for op in capture_diff_slices(Algorithm::Myers, a, b) {
         let (_, old, new) = match op {
-            DiffOp::Equal { .. } | DiffOp::Delete { .. } | DiffOp::Insert { .. } | DiffOp::Replace { .. } => op.as_tag_tuple(),
+            DiffOp::Equal { .. } | DiffOp::Delete { .. } | DiffOp::Insert { .. } | DiffOp::Replace { .. } => {
+                op.as_tag_tuple()
+            }
         };
         for n in 0..old.len().max(new.len()) {
             let at = |range: &std::ops::Range<usize>| Some(range.start + n).filter(|i| range.contains(i));
@@ -175,7 +182,8 @@ fn diff(a: &Value, b: &Value, path: String, out: &mut Vec<(String, Value, Value)
 }
 
 fn lists(x: &[Value], y: &[Value], path: String, out: &mut Vec<(String, Value, Value)>) {
-    let (names_x, names_y): (Vec<_>, Vec<_>) = (x.iter().filter_map(field).collect(), y.iter().filter_map(field).collect());
+    let (names_x, names_y): (Vec<_>, Vec<_>) =
+        (x.iter().filter_map(field).collect(), y.iter().filter_map(field).collect());
     let named = !x.is_empty() && names_x.len() == x.len() && !y.is_empty() && names_y.len() == y.len();
     if named && names_x != names_y {
         out.push((format!("{path}(field names)"), json!(names_x), json!(names_y)));

@@ -124,9 +124,9 @@ fn one(
 fn object(name: &str, outcome: &Outcome, max: usize) -> Value {
     match outcome {
         Outcome::Compared(records, found) => {
-            let detail = found.iter().take(max).map(|d| {
-                json!({"topic": d.topic, "record": d.record, "path": d.path, "golden": d.golden, "weir": d.weir})
-            });
+            let detail = found.iter().take(max).map(
+                |d| json!({"topic": d.topic, "record": d.record, "path": d.path, "golden": d.golden, "weir": d.weir}),
+            );
             json!({"workload": name, "identical": found.is_empty(), "differences": found.len(), "records": records,
                    "details": detail.collect::<Vec<_>>()})
         }
@@ -143,7 +143,10 @@ fn text(name: &str, outcome: &Outcome, max: usize) -> String {
             let mut text = format!("{name}: {} differences\n", found.len());
             for d in found.iter().take(max) {
                 let (golden, weir) = (short(&d.golden), short(&d.weir));
-                text.push_str(&format!("  {} {} {}\n    golden: {golden}\n    weir:   {weir}\n", d.topic, d.record, d.path));
+                text.push_str(&format!(
+                    "  {} {} {}\n    golden: {golden}\n    weir:   {weir}\n",
+                    d.topic, d.record, d.path
+                ));
             }
             if found.len() > max {
                 text.push_str(&format!("  … {} more\n", found.len() - max));

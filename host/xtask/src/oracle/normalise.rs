@@ -39,7 +39,11 @@ const RULES: &[(&str, Action, &str)] = &[
     ),
     (r"value\.payload\.transaction\.id", Action::Symbol, "transaction id"),
     (r"(key|value)\.payload\.id@transaction", Action::Symbol, "the same in the transaction topic"),
-    (r"value\.payload\.__(source_)?ts_(ms|us|ns)", Action::Number, "the same fields, flattened by ExtractNewRecordState"),
+    (
+        r"value\.payload\.__(source_)?ts_(ms|us|ns)",
+        Action::Number,
+        "the same fields, flattened by ExtractNewRecordState",
+    ),
     (
         r"value\.payload\.__(source_)?(lsn|txId|pos|sequence|xmin|file|gtid|server_id|thread)",
         Action::Digits,
@@ -88,7 +92,9 @@ impl Normaliser {
         let mut more = vec![];
         for rule in extra {
             let text = |i: usize| rule.get(i).and_then(Value::as_str);
-            let (Some(path), Some(action)) = (text(0), text(1)) else { anyhow::bail!("`normalise`: {rule} is no rule") };
+            let (Some(path), Some(action)) = (text(0), text(1)) else {
+                anyhow::bail!("`normalise`: {rule} is no rule")
+            };
             let action = match action {
                 "num" => Action::Number,
                 "digits" => Action::Digits,
@@ -270,7 +276,8 @@ mod tests {
 
     #[test]
     fn placeholders_keep_type_null_and_zero() {
-        let mut normaliser = Normaliser::new("pre1", "shop1", &[json!([r"value\.payload\.x", "digits", "t$"])]).unwrap();
+        let mut normaliser =
+            Normaliser::new("pre1", "shop1", &[json!([r"value\.payload\.x", "digits", "t$"])]).unwrap();
         let text = r#"{"schema":null,"payload":{"ts_ms":5,"x":"a12b","source":{"lsn":0,"xmin":null,"txId":"7","db":"shop1","name":"pre1","sequence":"[null,\"17\"]","version":"3"},"transaction":{"id":"12:99"}}}"#;
         let topics = normaliser.topics(BTreeMap::from([("pre1.t".to_owned(), vec![raw(text), raw("weir-mark-1")])]));
         let record = topics.get("PFX.t").unwrap();

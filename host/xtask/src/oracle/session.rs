@@ -59,7 +59,10 @@ impl<'a> Session<'a> {
     pub fn new(workload: &'a Workload, binary: &Path, postgres: &'a Postgres, kafka: &Kafka) -> Result<Session<'a>> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        let run = format!("{:08x}", seconds.wrapping_mul(2_654_435_761).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed).into()) as u32);
+        let run = format!(
+            "{:08x}",
+            seconds.wrapping_mul(2_654_435_761).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed).into()) as u32
+        );
         let (database, prefix) = (format!("oracle_{run}"), format!("db{run}"));
         postgres.sql(&format!("CREATE DATABASE {database} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8'"))?;
         let client = Client::connect(&postgres.url_of(&database), NoTls)?;
@@ -159,7 +162,9 @@ impl<'a> Session<'a> {
                 self.barrier()?;
             }
             for statement in statements(part) {
-                self.client.batch_execute(&statement).with_context(|| statement.chars().take(300).collect::<String>())?;
+                self.client
+                    .batch_execute(&statement)
+                    .with_context(|| statement.chars().take(300).collect::<String>())?;
             }
         }
         Ok(())

@@ -120,14 +120,17 @@ pub fn statements(text: &str) -> Vec<String> {
 
 /// Bytes of the comment or quoted text that `text` begins with; 0 when it begins with neither.
 fn token(text: &str) -> usize {
-    let up_to = |end: &str, from: usize| text.get(from..).and_then(|t| t.find(end)).map_or(text.len(), |i| from + i + end.len());
+    let up_to = |end: &str, from: usize| {
+        text.get(from..).and_then(|t| t.find(end)).map_or(text.len(), |i| from + i + end.len())
+    };
     match text.as_bytes() {
         [b'-', b'-', ..] => text.find('\n').unwrap_or(text.len()),
         [b'/', b'*', ..] => up_to("*/", 2),
         [b'"', ..] => up_to("\"", 1),
         [b'\'', ..] => quoted(text),
         [b'$', ..] => {
-            let tag = text.get(1..).and_then(|t| t.find(|c: char| !c.is_alphanumeric() && c != '_')).map_or(0, |i| i + 1);
+            let tag =
+                text.get(1..).and_then(|t| t.find(|c: char| !c.is_alphanumeric() && c != '_')).map_or(0, |i| i + 1);
             match text.get(..=tag) {
                 Some(quote) if tag > 0 && quote.ends_with('$') => up_to(quote, quote.len()),
                 _ => 0,
