@@ -1,7 +1,8 @@
 //! A guest as a step of a chain: what it says of shapes is kept, its rows are handed over a batch at a time, and an instance that
 //! was spoiled is replaced.
 
-use crate::gather::{Form, Scoop, fill};
+use crate::form::Form;
+use crate::gather::{Scoop, fill};
 use crate::instance::{Instance, Stop};
 use crate::output::{Part, Whole};
 use crate::shape::{self, Fields};
@@ -366,7 +367,7 @@ impl Transform for Guest {
             }
         };
         // memory of a guest never shrinks; what a stateful one knows is worth more
-        if !self.is_ordered && self.instance.as_ref().is_some_and(|i| i.memory() > self.limits.watermark) {
+        if !self.is_ordered && self.instance.as_ref().is_some_and(|i| i.used() > self.limits.watermark) {
             self.instance = None
         }
         self.applied(&work, part)

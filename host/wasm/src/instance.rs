@@ -81,7 +81,7 @@ impl Instance {
     }
 
     /// Bytes of memory by now.
-    pub fn memory(&self) -> usize {
+    pub fn used(&self) -> usize {
         self.store.data().budget.used
     }
 

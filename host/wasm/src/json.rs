@@ -61,10 +61,7 @@ fn list<'a, T: 'a>(items: impl Iterator<Item = &'a T>, out: &mut Vec<u8>, mut ea
 
 /// Required text keys make an object; so do texts where nothing says a type.
 fn is_object(ty: &Type) -> Option<bool> {
-    match ty.member("key") {
-        Some(key) => Some(key.kind == Kind::Text && !key.optional),
-        None => None,
-    }
+    ty.member("key").map(|key| key.kind == Kind::Text && !key.optional)
 }
 
 fn map(pairs: &[(Value, Value)], ty: &Type, out: &mut Vec<u8>) {

@@ -9,6 +9,7 @@ mod binding;
 mod compute;
 mod decimal;
 mod engine;
+mod form;
 mod gather;
 mod guest;
 mod instance;

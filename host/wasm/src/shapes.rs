@@ -1,6 +1,6 @@
 //! The shapes that a step has met: a number for each, and what its guest said of it.
 
-use crate::gather::Form;
+use crate::form::Form;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hasher};

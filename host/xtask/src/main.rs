@@ -38,8 +38,15 @@ enum Verb {
     Services,
 }
 
-fn main() -> Result<ExitCode> {
-    match Args::parse().verb {
+fn main() -> ExitCode {
+    run(Args::parse().verb).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+fn run(verb: Verb) -> Result<ExitCode> {
+    match verb {
         Verb::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Oracle(args) => oracle::run(&args),
         Verb::Check => check::check().map(|()| ExitCode::SUCCESS),

@@ -117,19 +117,6 @@ impl Cluster {
             }
         }
     }
-
-    /// Every record of a topic, partition after partition.
-    pub fn read_all(&self, topic: &str, partitions: usize) -> Result<Vec<Raw>> {
-        let mut records = vec![];
-        for partition in 0..i32::try_from(partitions)? {
-            let (from, to) = self.consumer.fetch_watermarks(topic, partition, ANSWER_LIMIT)?;
-            self.read(topic, partition, from, to, |message| {
-                records.push(Raw::of(message));
-                Ok(())
-            })?;
-        }
-        Ok(records)
-    }
 }
 
 // === impl Raw ===

@@ -131,7 +131,7 @@ fn names(json: &str) -> Option<Vec<String>> {
 
 /// What follows a backslash.
 fn escaped(letters: &mut std::str::CharIndices) -> Option<char> {
-    let mut unit = |letters: &mut std::str::CharIndices| {
+    let unit = |letters: &mut std::str::CharIndices| {
         (0..4).try_fold(0, |code: u32, _| Some(code * 16 + letters.next()?.1.to_digit(16)?))
     };
     Some(match letters.next()?.1 {

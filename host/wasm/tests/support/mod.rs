@@ -1,5 +1,6 @@
 //! A table with a column of every sort, rows of it as a database would send them, and the guests of `tests/guests`.
-#![allow(dead_code)] // each test uses its own part
+// each test uses its own part; helpers of tests are no tests to the lints
+#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -23,7 +24,11 @@ pub fn guest(name: &str) -> Vec<u8> {
     if let Some(bytes) = built.get(name) {
         return bytes.clone();
     }
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+    // examples have no folder of their own: beside the binary
+    let target = match option_env!("CARGO_TARGET_TMPDIR") {
+        Some(dir) => Path::new(dir).join("guests"),
+        None => std::env::current_exe().unwrap().with_file_name("guests"),
+    };
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests").join(name).join("Cargo.toml");
     let done = Command::new(env!("CARGO"))
         .args(["build", "--release", "--locked", "--target", "wasm32-unknown-unknown", "--manifest-path"])
@@ -111,7 +116,7 @@ fn row(i: usize, status: Option<&str>) -> Vec<Option<String>> {
         Some((i + 1).to_string()),
         status.map(String::from),
         some(format!("{}.{:02}", i * 7, i % 100)),
-        some(if i % 2 == 0 { "t" } else { "f" }.into()),
+        some(if i.is_multiple_of(2) { "t" } else { "f" }.into()),
         some(format!("{}.5", i)),
         some(format!("-{}", i + 1)),
         some(format!("\\x{:04x}", i)),
@@ -187,7 +192,7 @@ pub struct Said {
 }
 
 pub fn records(blocks: &Blocks) -> Vec<Said> {
-    blocks.blocks.iter().flat_map(|b| said(b)).collect()
+    blocks.blocks.iter().flat_map(said).collect()
 }
 
 fn said(block: &Arc<Block>) -> Vec<Said> {

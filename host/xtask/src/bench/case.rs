@@ -131,12 +131,11 @@ impl<'a> Run<'a> {
     }
 
     /// Waits until the topic holds `records` records; says how many it holds.
-    pub fn wait(&mut self, records: u64, mut meanwhile: impl FnMut(&mut Database)) -> Result<u64> {
+    pub fn wait(&mut self, records: u64) -> Result<u64> {
         let deadline = Instant::now() + CASE_LIMIT;
         let mut look = Instant::now() + Duration::from_secs(2);
         loop {
             let end = u64::try_from(self.stage.cluster.end(&self.topic)?)?;
-            meanwhile(&mut self.database);
             if end >= records {
                 return Ok(end);
             }
@@ -156,10 +155,10 @@ impl<'a> Run<'a> {
         self.database.client.batch_execute(&workload::insert(1, rows))?;
         let config = self.config.clone();
         self.system.start(&config)?;
-        self.wait(self.case.records(1, rows), |_| ())?;
+        self.wait(self.case.records(1, rows))?;
         // The slot was made before the snapshot, so nothing is lost between the two.
         self.database.client.batch_execute(&workload::insert(rows + 1, 2 * rows))?;
-        self.wait(self.case.records(1, 2 * rows), |_| ())
+        self.wait(self.case.records(1, 2 * rows))
     }
 
     fn backlog(&mut self, shape: Shape, rows: u64) -> Result<Figure> {
@@ -179,12 +178,9 @@ impl<'a> Run<'a> {
         let config = self.config.clone();
         self.system.start(&config)?;
         let records = self.case.records(first, rows);
-        let (slot, mut walsender) = (self.slot.clone(), None);
-        self.wait(base + records, |database| {
-            if walsender.is_none() {
-                walsender = sender(database, &slot);
-            }
-        })?;
+        self.wait(base + records)?;
+        // Debezium attaches more than once: only at the end it is known which sender had the work.
+        let walsender = sender(&mut self.database, &self.slot);
         let id = self.system.id().context("the system runs")?;
         let before = running.map_or(Ok(0.0), |(_, cpu)| cpu)?;
         let figure = Figure {
@@ -198,7 +194,9 @@ impl<'a> Run<'a> {
 
     fn snapshot(&mut self, which: Which, rows: u64) -> Result<Figure> {
         self.database.client.batch_execute(&workload::insert(1, rows))?;
-        self.database.client.batch_execute("VACUUM (FREEZE, ANALYZE) events; CHECKPOINT")?;
+        for statement in ["VACUUM (FREEZE, ANALYZE) events", "CHECKPOINT"] {
+            self.database.client.batch_execute(statement)?;
+        }
         if self.case.kind == Kind::Snapshot(Sink::Discard) {
             return self.discard(rows);
         }
@@ -208,7 +206,7 @@ impl<'a> Run<'a> {
         };
         let config = self.config.clone();
         self.system.start(&config)?;
-        self.wait(self.case.records(1, rows), |_| ())?;
+        self.wait(self.case.records(1, rows))?;
         let id = self.system.id().context("the system runs")?;
         let figure = Figure {
             cpu_seconds: Some(process::cpu_seconds(id)? - before),
@@ -242,7 +240,7 @@ impl<'a> Run<'a> {
         let base = self.warm_up(1000)?;
         let client = &mut self.database.client;
         let started = self.system.restart_process(|| Ok(client.batch_execute(&workload::insert(2001, 2100))?))?;
-        self.wait(base + 100, |_| ())?;
+        self.wait(base + 100)?;
         let figure = self.count(Figure::default(), base, 2001, 100)?;
         let first = self.times(base)?.context("no record")?;
         let started = started.duration_since(UNIX_EPOCH)?.as_secs_f64();

@@ -41,7 +41,12 @@ impl<T: Transform> Host<T> {
 
     /// The same with nulls.
     pub fn configured(options: &[(String, Option<String>)]) -> Result<Self, Failure> {
-        Ok(Host { transform: glue::create(options)?, bound: vec![], now: 0 })
+        Ok(Host::with(glue::create(options)?))
+    }
+
+    /// For an instance that is there already.
+    pub fn with(transform: T) -> Self {
+        Host { transform, bound: vec![], now: 0 }
     }
 
     /// What `meta.now` says; 0 if this is not called.

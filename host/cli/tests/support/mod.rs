@@ -1,0 +1,102 @@
+//! `weir` as a process, for tests.
+#![allow(dead_code)] // each test uses its part
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A directory with a pipeline file and offsets.
+pub struct Place {
+    pub dir: tempfile::TempDir,
+}
+
+/// A running `weir`; killed when dropped.
+pub struct Weir {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Place { dir: tempfile::tempdir().expect("a temporary directory") }
+    }
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).expect("a written file");
+        path
+    }
+    /// `weir …`, to its end.
+    pub fn weir(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("weir runs")
+    }
+    fn command(&self, args: &[&str]) -> Command {
+        let mut c = Command::new(env!("CARGO_BIN_EXE_weir"));
+        c.args(args).current_dir(self.dir.path()).env("WEIR_DATA_DIR", self.path("data")).env("NO_COLOR", "1");
+        c.env_remove("WEIR_LOG").stdin(Stdio::null());
+        c
+    }
+    /// Starts `weir run` on a file.
+    pub fn start(&self, file: &str) -> Weir {
+        self.start_with(&["run", file])
+    }
+    pub fn start_with(&self, args: &[&str]) -> Weir {
+        let log = self.path("weir.log");
+        let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log");
+        let child = self.command(args).stdout(Stdio::null()).stderr(stderr).spawn().expect("weir starts");
+        Weir { child, log }
+    }
+}
+
+impl Weir {
+    /// SIGKILL: nothing is stored, nothing is said.
+    pub fn kill(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("gone");
+    }
+    /// SIGTERM, and waits for the orderly end.
+    pub fn stop(mut self) -> std::process::ExitStatus {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
+        wait_for("weir ends", Duration::from_secs(60), || self.child.try_wait().expect("a status"))
+    }
+    pub fn wait(mut self) -> std::process::ExitStatus {
+        wait_for("weir ends", Duration::from_secs(120), || self.child.try_wait().expect("a status"))
+    }
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a status").is_none()
+    }
+    pub fn log(&self) -> String {
+        read(&self.log)
+    }
+}
+
+impl Drop for Weir {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn read(path: &Path) -> String {
+    let mut text = String::new();
+    if let Ok(mut f) = std::fs::File::open(path) {
+        let _ = f.read_to_string(&mut text);
+    }
+    text
+}
+
+/// Asks until there is an answer.
+pub fn wait_for<T>(what: &str, most: Duration, mut f: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + most;
+    loop {
+        if let Some(t) = f() {
+            return t;
+        }
+        assert!(Instant::now() < until, "waited {most:?} for: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
