@@ -1,7 +1,9 @@
 //! The command line.
 
+use crate::guests::Guests;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Change data capture: from a database's log, through sandboxed WebAssembly transforms, to Kafka.
 #[derive(Parser, Debug)]
@@ -42,9 +44,6 @@ pub enum Verb {
 
 #[derive(clap::Args, Debug)]
 pub struct Demo {
-    /// `postgres`: capture a private PostgreSQL, started from local programs
-    #[arg(value_parser = ["postgres"])]
-    pub with: Option<String>,
     /// Changes a second
     #[arg(long, default_value_t = 5)]
     pub rate: u32,
@@ -114,6 +113,11 @@ impl Verb {
 // === impl Common ===
 
 impl Common {
+    /// Compiled guests are kept in the data directory.
+    pub fn guests(&self) -> Result<Arc<Guests>, weir_api::Error> {
+        Guests::new(self.data_dir().join("guests")).map(Arc::new)
+    }
+
     /// Made if need be by who opens the store.
     pub fn data_dir(&self) -> PathBuf {
         let platform = || directories::ProjectDirs::from("", "", "weir").map(|d| d.data_dir().to_path_buf());

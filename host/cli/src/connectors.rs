@@ -1,9 +1,10 @@
 //! Every connector, converter and transform there is; nobody else knows them all.
 
+use crate::guests::{self, Guests};
 use std::sync::Arc;
-use weir_api::{Error, Sink, Source};
+use weir_api::{Error, Finding, Sink, Source};
 use weir_config::plan::{Chosen, Transform};
-use weir_config::{Catalog, Component, Plan};
+use weir_config::{Catalog, Component, Plan, Written};
 use weir_converters::{ByteArray, JavaString, Json, JsonConverter, SimpleHeader};
 use weir_files::Text;
 use weir_model::Converter;
@@ -11,7 +12,7 @@ use weir_runtime::{Converters, OnError, Step};
 
 const POSTGRES: &[&str] = &["postgres", "io.debezium.connector.postgresql.PostgresConnector"];
 
-/// What configurations may name.
+/// What configurations may name, but for what transforms that are used say of themselves ([`with_used`]).
 pub fn catalog() -> Catalog {
     Catalog {
         sources: vec![
@@ -24,11 +25,39 @@ pub fn catalog() -> Catalog {
             Component::new(&["file"], weir_files::file::KEYS),
             Component::new(&["discard"], weir_files::discard::KEYS),
         ],
-        transforms: vec![],
+        transforms: guests::names().map(|name| Component::opaque(&[name])).collect(),
         predicates: vec![],
-        guests: false,
+        guests: true,
         packages: false,
     }
+}
+
+/// The catalog with the options of the transforms that a pipeline uses; a guest that cannot be loaded is a finding.
+pub fn with_used(mut catalog: Catalog, written: &Written, guests: &Arc<Guests>) -> (Catalog, Vec<Finding>) {
+    let mut findings = vec![];
+    for uses in written.steps.iter().filter_map(|s| s.uses.as_ref()) {
+        let name = uses.text.trim();
+        let known = catalog.transforms.iter().position(|c| c.is(name));
+        let kind = match known.and_then(|i| catalog.transforms.get(i)) {
+            Some(c) if c.def.is_some() => continue,
+            Some(c) => c.name().to_string(),
+            None if name.ends_with(".wasm") => name.to_string(),
+            None => continue,
+        };
+        match guests.component(&kind) {
+            Ok(component) => {
+                catalog.transforms.retain(|c| c.name() != kind);
+                catalog.transforms.push(component)
+            }
+            Err(e) => {
+                let mut finding = Finding::error(e.code(), e.message());
+                finding.help = e.hint().map(String::from);
+                finding.place = uses.value_at.clone();
+                findings.push(finding)
+            }
+        }
+    }
+    (catalog, findings)
 }
 
 fn unknown(what: &str, kind: &str) -> Error {
@@ -86,11 +115,13 @@ fn converter(chosen: &Chosen) -> Result<Arc<dyn Converter>, Error> {
 }
 
 /// The chain's steps, in order.
-pub fn steps(plan: &Plan) -> Result<Vec<Step>, Error> {
+pub fn steps(plan: &Plan, guests: &Guests) -> Result<Vec<Step>, Error> {
+    let step = |t: &Transform| {
+        let on_error = match t.on_error {
+            weir_config::errors::OnError::Skip => OnError::Skip,
+            _ => OnError::Fail,
+        };
+        Ok(Step { name: t.name.as_str().into(), transform: guests.transform(t)?, on_error })
+    };
     plan.transforms.iter().map(step).collect()
-}
-
-fn step(t: &Transform) -> Result<Step, Error> {
-    let _ = OnError::Fail;
-    Err(unknown("transform", &t.uses.kind))
 }

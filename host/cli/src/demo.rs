@@ -2,18 +2,17 @@
 
 use crate::args::{Common, Demo};
 use crate::failure::Failure;
+use crate::guests::Guests;
 use crate::output::Done;
 use crate::{connectors, run};
-use weir_api::{Error, Finding};
+use std::sync::Arc;
+use weir_api::Finding;
 use weir_config::{Plan, Texts, toml};
 use weir_store::{Embedded, Store};
 
 const NAME: &str = "demo";
 
 pub fn run(args: &Demo, common: &Common) -> Result<Done, Failure> {
-    if args.with.is_some() {
-        return Err(Error::environment("demo.postgres", "a private PostgreSQL cannot be started").into());
-    }
     let text = generated(args);
     if args.reset {
         Embedded::open(common.data_dir())?.reset(NAME)?;
@@ -22,14 +21,17 @@ pub fn run(args: &Demo, common: &Common) -> Result<Done, Failure> {
         // what runs, so that it can be kept: `weir demo 2> demo.toml`
         eprint!("{text}");
     }
-    let plan = plan(&text)?;
-    run::run_plans(&[plan], common)
+    let guests = common.guests()?;
+    let plan = plan(&text, &guests)?;
+    run::run_plans(&[plan], &guests, common, None)
 }
 
-fn plan(text: &str) -> Result<Plan, Failure> {
+fn plan(text: &str, guests: &Arc<Guests>) -> Result<Plan, Failure> {
     let (written, mut findings) = toml::parse("demo.toml", text);
     let plan = written.and_then(|written| {
-        let (plan, found) = Plan::new(&written, &connectors::catalog());
+        let (catalog, found) = connectors::with_used(connectors::catalog(), &written, guests);
+        findings.extend(found);
+        let (plan, found) = Plan::new(&written, &catalog);
         findings.extend(found);
         plan
     });
@@ -41,11 +43,41 @@ fn plan(text: &str) -> Result<Plan, Failure> {
     }
 }
 
-/// The pipeline file.
+/// The pipeline file: the four standard transforms, each where tutorials put it.
 fn generated(args: &Demo) -> String {
     let rows = args.rows.map_or(String::new(), |n| format!("rows = {n}\n"));
+    let rate = args.rate;
     format!(
-        "# what `weir demo` runs\nname = \"{NAME}\"\n\n[source.generator]\ntopic.prefix = \"shop\"\nrate = {}\n{rows}\n[sink.stdout]\n",
-        args.rate
+        r#"# what `weir demo` runs
+name = "{NAME}"
+
+[source.generator]          # a shop that changes: users, products, orders
+topic.prefix = "shop"
+rate = {rate}
+{rows}
+[[transform]]
+name = "route"
+use = "weir:regex-router"
+with.regex = "shop\.shop\.(.*)"
+with.replacement = "$1"
+
+[[transform]]
+name = "skip-cancelled"
+use = "weir:filter"
+with.condition = "!(value.op == 'u' && value.after.status == 'cancelled')"
+
+[[transform]]
+name = "unwrap"
+use = "weir:extract-new-record-state"
+with.add.fields = "op"
+
+[[transform]]
+name = "stamp"
+use = "weir:insert-field"
+with.static.field = "shop"
+with.static.value = "weir demo"
+
+[sink.stdout]
+"#
     )
 }

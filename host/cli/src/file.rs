@@ -3,15 +3,17 @@
 use crate::args::Files;
 use crate::connectors;
 use crate::failure::Failure;
+use crate::guests::Guests;
 use crate::output;
 use std::path::Path;
+use std::sync::Arc;
 use weir_api::{Error, Finding};
 use weir_config::errors::{DeadLetters, OnError};
 use weir_config::{Plan, Providers, Texts, Worker, Written, connector, lint, toml};
 
 /// Plans of all files, placeholders as written, with the warnings printed.
-pub fn plans(files: &Files) -> Result<Vec<Plan>, Failure> {
-    let (plans, findings, texts) = resolve(files)?;
+pub fn plans(files: &Files, guests: &Arc<Guests>) -> Result<Vec<Plan>, Failure> {
+    let (plans, findings, texts) = resolve(files, guests)?;
     if findings.iter().any(Finding::is_error) {
         return Err(Failure::Findings(findings, texts));
     }
@@ -20,7 +22,7 @@ pub fn plans(files: &Files) -> Result<Vec<Plan>, Failure> {
 }
 
 /// Plans and everything there is to say about them.
-pub fn resolve(files: &Files) -> Result<(Vec<Plan>, Vec<Finding>, Texts), Failure> {
+pub fn resolve(files: &Files, guests: &Arc<Guests>) -> Result<(Vec<Plan>, Vec<Finding>, Texts), Failure> {
     let catalog = connectors::catalog();
     let (mut texts, mut findings, mut plans) = (Texts::default(), vec![], vec![]);
     let worker = match &files.worker {
@@ -47,6 +49,8 @@ pub fn resolve(files: &Files) -> Result<(Vec<Plan>, Vec<Finding>, Texts), Failur
         };
         findings.extend(found);
         let Some(written) = written else { continue };
+        let (catalog, found) = connectors::with_used(catalog.clone(), &written, guests);
+        findings.extend(found);
         lint::secrets(&written, &catalog).iter().for_each(|place| texts.hide(place));
         resolve_one(&written, &catalog, &providers, &mut findings, &mut plans);
     }

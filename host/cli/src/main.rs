@@ -5,6 +5,8 @@ mod connectors;
 mod demo;
 mod failure;
 mod file;
+mod guests;
+mod metrics;
 mod offsets;
 mod output;
 mod run;

@@ -4,9 +4,12 @@ use crate::args::{Common, Run};
 use crate::connectors;
 use crate::failure::Failure;
 use crate::file;
+use crate::guests::Guests;
+use crate::metrics::Pipelines;
 use crate::output::Done;
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -43,12 +46,18 @@ struct Offsets {
 }
 
 pub fn run(args: &Run, common: &Common) -> Result<Done, Failure> {
-    let plans = file::plans(&args.files)?;
-    run_plans(&plans, common)
+    let guests = common.guests()?;
+    let plans = file::plans(&args.files, &guests)?;
+    run_plans(&plans, &guests, common, args.metrics)
 }
 
 /// Runs resolved pipelines to their ends.
-pub fn run_plans(plans: &[Plan], common: &Common) -> Result<Done, Failure> {
+pub fn run_plans(
+    plans: &[Plan],
+    guests: &Guests,
+    common: &Common,
+    metrics: Option<SocketAddr>,
+) -> Result<Done, Failure> {
     let providers = Providers::from_env();
     let store = Embedded::open(common.data_dir())?;
     let asked = Arc::new(AtomicBool::new(false));
@@ -62,9 +71,16 @@ pub fn run_plans(plans: &[Plan], common: &Common) -> Result<Done, Failure> {
     let mut running = vec![];
     for (i, plan) in plans.iter().enumerate() {
         let plan = plan.with_values(&providers)?;
-        running.push(start(i, plan, &store, send.clone())?);
+        running.push(start(i, plan, guests, &store, send.clone())?);
     }
     drop(send);
+    if let Some(address) = metrics {
+        let report = Pipelines(running.iter().map(|r| (r.name.clone(), r.counters.clone())).collect());
+        let bound = weir_telemetry::serve(address, Arc::new(report)).map_err(|e| {
+            Error::environment("metrics.address", format!("`{address}` cannot be served: {e}")).help("give another --metrics")
+        })?;
+        info!("metrics at http://{bound}/metrics")
+    }
     let mut failed = vec![];
     let mut left = running.len();
     let mut said = false;
@@ -101,9 +117,9 @@ pub fn run_plans(plans: &[Plan], common: &Common) -> Result<Done, Failure> {
     Ok(Done { summary: format!("{records} records"), text: String::new(), result: list.into() })
 }
 
-fn start(index: usize, plan: Plan, store: &Embedded, ended: Sender<Ended>) -> Result<Running, Error> {
+fn start(index: usize, plan: Plan, guests: &Guests, store: &Embedded, ended: Sender<Ended>) -> Result<Running, Error> {
     let (stop, counters) = (Stop::default(), Arc::new(Counters::default()));
-    let chain = Chain::new(connectors::steps(&plan)?, connectors::converters(&plan)?, BLOCK_BYTES);
+    let chain = Chain::new(connectors::steps(&plan, guests)?, connectors::converters(&plan)?, BLOCK_BYTES);
     let name = plan.name.clone();
     let mut options = TaskOptions { limit: WINDOW, ..TaskOptions::default() };
     if let Some(most) = plan.errors.retry_delay_max_ms {

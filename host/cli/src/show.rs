@@ -10,7 +10,7 @@ use weir_config::report;
 
 /// Silent when nothing is wrong; warnings are shown and are no failure.
 pub fn validate(files: &Files, common: &Common) -> Result<Done, Failure> {
-    let (plans, findings, texts) = file::resolve(files)?;
+    let (plans, findings, texts) = file::resolve(files, &common.guests()?)?;
     if findings.iter().any(Finding::is_error) {
         return Err(Failure::Findings(findings, texts));
     }
@@ -23,8 +23,8 @@ pub fn validate(files: &Files, common: &Common) -> Result<Done, Failure> {
 }
 
 /// What the files resolve to, as a pipeline file; secrets are masked.
-pub fn plan(files: &Files, _: &Common) -> Result<Done, Failure> {
-    let plans = file::plans(files)?;
+pub fn plan(files: &Files, common: &Common) -> Result<Done, Failure> {
+    let plans = file::plans(files, &common.guests()?)?;
     let text = plans.iter().map(|p| p.to_toml()).collect::<Vec<_>>().join("\n");
     let result: Vec<_> = plans.iter().map(|p| p.to_json()).collect();
     Ok(Done { summary: format!("{} resolved", plans.len()), text, result: result.into() })

@@ -1,6 +1,7 @@
 //! What exists: the kinds of sources, sinks, transforms and predicates, as the caller declares them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use weir_api::{ConfigDef, Finding, Settings};
 
 /// One kind: its names, and the keys it takes.
@@ -12,8 +13,12 @@ pub struct Component {
     /// None: the component checks its options itself
     pub def: Option<ConfigDef>,
     /// what else can be wrong with its settings together; the findings' keys say where they belong
-    pub check: Option<fn(&Settings) -> Vec<Finding>>,
+    pub check: Option<Check>,
 }
+
+/// A component's own check of all its settings.
+#[derive(Clone)]
+pub struct Check(Arc<dyn Fn(&Settings) -> Vec<Finding> + Send + Sync>);
 
 /// All of them. `Default` has nothing.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +37,20 @@ pub struct Catalog {
 /// Ends that Kafka Connect lets one leave out of a simple class name.
 const ENDS: &[&str] = &["Connector", "Transformation", "Predicate", "Converter"];
 
+// === impl Check ===
+
+impl Check {
+    pub(crate) fn run(&self, settings: &Settings) -> Vec<Finding> {
+        (self.0)(settings)
+    }
+}
+
+impl std::fmt::Debug for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Check")
+    }
+}
+
 // === impl Component ===
 
 impl Component {
@@ -43,14 +62,15 @@ impl Component {
         Component { names: names.iter().map(|n| (*n).to_owned()).collect(), def: None, check: None }
     }
     /// The same with a check of settings that belong together.
-    pub fn with_check(self, check: fn(&Settings) -> Vec<Finding>) -> Self {
-        Component { check: Some(check), ..self }
+    pub fn with_check(self, check: impl Fn(&Settings) -> Vec<Finding> + Send + Sync + 'static) -> Self {
+        Component { check: Some(Check(Arc::new(check))), ..self }
     }
     /// Its own name.
     pub fn name(&self) -> &str {
         self.names.first().map_or("", String::as_str)
     }
-    fn is(&self, wanted: &str) -> bool {
+    /// Whether a configuration means this component by that name.
+    pub fn is(&self, wanted: &str) -> bool {
         self.names.iter().any(|name| name == wanted || short_names(name).any(|short| short == wanted))
     }
 }

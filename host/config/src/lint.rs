@@ -154,7 +154,7 @@ impl<'a> Linter<'a> {
 
     /// What the component itself says of all its settings; what was said of a key before is not said again.
     fn together(&mut self, entries: &Entries, component: &Component, at: Option<&Place>) {
-        let Some(check) = component.check else { return };
+        let Some(check) = &component.check else { return };
         let resolved = |entry: &Entry| match self.providers {
             _ if !interpolate::has_placeholder(&entry.text) => Some(entry.text.clone()),
             Some(providers) => providers.entry(entry).ok(),
@@ -162,7 +162,7 @@ impl<'a> Linter<'a> {
         };
         let values: Option<Vec<_>> = entries.iter().map(|e| Some((e.key.clone(), resolved(e)?))).collect();
         let Some(values) = values else { return };
-        for mut finding in check(&Settings::new(values)) {
+        for mut finding in check.run(&Settings::new(values)) {
             let entry = finding.key.as_deref().and_then(|key| entries.get(key));
             let key = finding.key.as_deref().map(|key| self.full(key));
             if self.findings.iter().any(|f| f.key.is_some() && f.key == key && f.severity >= finding.severity) {

@@ -9,8 +9,8 @@
 //!
 //! Everything compiles and runs natively as well, where [`testing`] stands in for the host.
 
-mod bindings;
 mod binding;
+mod bindings;
 mod cell;
 mod columns;
 mod constant;
@@ -30,9 +30,9 @@ pub mod testing;
 mod transform;
 mod verdict;
 
-pub use bindings::exports::weir::transform::transform as exported;
 #[doc(hidden)]
 pub use bindings::__export_transformer;
+pub use bindings::exports::weir::transform::transform as exported;
 pub use bindings::weir::transform::types as wit;
 pub use cell::{Cell, FromCell, Slot};
 pub use columns::{Builder, Columns, IntoCell, NewCell, NoColumns};
@@ -50,14 +50,17 @@ pub use wit::{
     OptionDef, Output, Problem, Read, Repr, RowError, Rule, Scalar, Shape, Source, Test,
 };
 
+// its examples are tests
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// What most transforms use.
 pub mod prelude {
     pub use crate::{
         Annotation, Batch, Binding, Column, Columns, Comparison, Constant, Edit, Failure, Field, Kind, Options, Output,
         Problem, Repr, Row, Scalar, Shape, Source, Test, Then, Transform, Verdict, transform,
     };
-    // so that `#[weir::transform]` reads as written, with the prelude alone
-    pub use crate as weir;
 }
 
 /// Exports a [`Transform`] from this crate; nothing on other targets than wasm32.
@@ -68,7 +71,7 @@ macro_rules! export {
         #[allow(unsafe_code)]
         const _: () = {
             $crate::instance!($transform);
-            $crate::__export_transformer!(Component with_types_in $crate::glue);
+    $crate::__export_transformer!(Component with_types_in $crate::glue);
         };
     };
 }

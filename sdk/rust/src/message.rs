@@ -1,8 +1,8 @@
 //! The loop around a per-message function: from shapes to bindings, from batches to rows.
 
 use crate::{
-    Batch, Binding, Builder, Cell, Cells, Columns, Edit, Failure, Field, NewCell, Outcome, Output, Row, RowError,
-    Shape, Slot, Source, Test, Then, Verdict,
+    Batch, Binding, Builder, Cell, Cells, Columns, Edit, Failure, Field, Kind, NewCell, Outcome, Output, Repr, Row,
+    RowError, Shape, Slot, Source, Test, Then, Verdict,
 };
 
 /// What becomes of records that lack what the function asks for: a field that their shape has not, or a null where the
@@ -64,7 +64,8 @@ impl Shapes {
         mut function: impl FnMut(R) -> O,
     ) -> Result<Output, Failure> {
         let slots = self.bound.iter().find(|(id, _)| *id == batch.shape).map(|(_, slots)| slots);
-        let slots = slots.ok_or_else(|| Failure::new("weir.transform.unbound", "a batch of a shape that was not bound"))?;
+        let slots =
+            slots.ok_or_else(|| Failure::new("weir.transform.unbound", "a batch of a shape that was not bound"))?;
         let cells = Cells::new(slots, &batch.columns);
         let rows = batch.rows as usize;
         let new = |cell: &NewCell| Builder::new(cell.kind, cell.repr, rows);
@@ -101,7 +102,7 @@ fn slot(cell: &Cell, shape: &Shape, binding: &mut Binding, missing: OnMissing) -
             (false, OnMissing::Fail) => Err(lacks(cell.path)),
         };
     };
-    if cell.repr != crate::Repr::Json && !(cell.fits)(field) {
+    if cell.repr != Repr::Json && !(cell.fits)(field) {
         let path = cell.path.join(".");
         let message = format!("`{path}` is {}, which cannot be read as {}", kind(field), cell.wanted);
         return Err(Failure::new("weir.transform.kind", message));
@@ -113,7 +114,12 @@ fn slot(cell: &Cell, shape: &Shape, binding: &mut Binding, missing: OnMissing) -
         };
         binding.rules.push(crate::Rule { name: "missing".into(), when: vec![Test::IsNull(at)], then });
     }
-    Ok(Some(Slot::Column(binding.read(at, cell.repr))))
+    // codes are for text alone, and a decimal's text is none
+    let repr = match cell.repr {
+        Repr::Dictionary if field.kind != Kind::Text => Repr::Native,
+        repr => repr,
+    };
+    Ok(Some(Slot::Column(binding.read(at, repr))))
 }
 
 /// The edit that writes a cell. `None`: there is no place for it.
@@ -130,7 +136,7 @@ fn edit(cell: &NewCell, shape: &Shape, binding: &mut Binding) -> Option<Edit> {
         [root] => Edit::put([*root], compute(field)),
         [parents @ .., _] => {
             let parent = shape.field(shape.at(parents)?)?;
-            if parent.kind != crate::Kind::Struct {
+            if parent.kind != Kind::Struct {
                 return None;
             }
             if parent.schemaless {
@@ -145,7 +151,7 @@ fn edit(cell: &NewCell, shape: &Shape, binding: &mut Binding) -> Option<Edit> {
 
 /// A null whose type nobody told.
 fn is_nothing(field: &Field) -> bool {
-    field.schemaless && field.kind == crate::Kind::Any && field.annotation.name.is_none()
+    field.schemaless && field.kind == Kind::Any && field.annotation.name.is_none()
 }
 
 fn lacks(path: &[&str]) -> Failure {

@@ -4,6 +4,9 @@ use crate::layout::ROW;
 use std::collections::BTreeMap;
 use weir::{RowError, prelude::*};
 
+/// The host keeps no more layouts of a shape than a few thousand.
+const MOST: usize = 4000;
+
 /// The three options.
 pub struct Drops {
     pub header: String,
@@ -13,6 +16,7 @@ pub struct Drops {
 
 /// A shape whose rows carry the header.
 pub struct Named {
+    header: String,
     row: Vec<Edit>,
     value: Vec<Droppable>,
     key: Vec<Droppable>,
@@ -35,7 +39,8 @@ impl Drops {
         let field = shape.field(at);
         if field.is_none_or(|f| f.kind != Kind::Array) {
             // nulls have nothing to drop
-            let class = field.map_or("null", |f| if f.kind == Kind::Text { "java.lang.String" } else { "java.lang.Object" });
+            let class =
+                field.map_or("null", |f| if f.kind == Kind::Text { "java.lang.String" } else { "java.lang.Object" });
             let text = format!("class {class} cannot be cast to class java.util.List");
             let fail = Then::fail("java.lang.ClassCastException", text);
             binding = binding.rule("drop fields", vec![Test::NotNull(at)], fail);
@@ -46,8 +51,10 @@ impl Drops {
             fields.map(|(_, f)| Droppable { name: f.name.clone(), kept: self.keep_compatible && !f.optional }).collect()
         };
         let after = shape.find("value.after");
-        let key = shape.root("key").filter(|k| self.from_key && shape.field(*k).is_some_and(|f| f.kind == Kind::Struct));
+        let key =
+            shape.root("key").filter(|k| self.from_key && shape.field(*k).is_some_and(|f| f.kind == Kind::Struct));
         let named = Named {
+            header: self.header.clone(),
             row: binding.layouts.get(ROW as usize).cloned().unwrap_or_default(),
             value: droppable(after),
             key: droppable(key),
@@ -79,6 +86,13 @@ impl Named {
                 continue;
             }
             match names(text) {
+                Some(_) if self.layouts.len() >= MOST => {
+                    output.layouts.push(ROW);
+                    let text = format!("`{}` has named more than {MOST} different lists of fields", self.header);
+                    output
+                        .errors
+                        .push(RowError { row, failure: Failure::new("weir.extract-new-record-state.lists", text) });
+                }
                 Some(names) => {
                     output.added.push(self.without(&names));
                     output.layouts.push(self.next);
@@ -165,7 +179,9 @@ mod tests {
         assert_eq!(names(r#"["a","b c"]"#), list(&["a", "b c"]));
         assert_eq!(names("[]"), list(&[]));
         assert_eq!(names(r#" [ "a" , "\"\\\u00e4\uD83D\uDE00" ] "#), list(&["a", "\"\\ä😀"]));
-        for wrong in ["", "[", "[1]", r#"["a""#, r#"["a]"#, r#"["a" "b"]"#, r#"["\uD83D"]"#, r#"{"a":1}"#, r#"["a",null]"#] {
+        for wrong in
+            ["", "[", "[1]", r#"["a""#, r#"["a]"#, r#"["a" "b"]"#, r#"["\uD83D"]"#, r#"{"a":1}"#, r#"["a",null]"#]
+        {
             assert_eq!(names(wrong), None, "{wrong}");
         }
     }

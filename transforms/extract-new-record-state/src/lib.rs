@@ -64,7 +64,10 @@ pub struct ExtractOptions {
     #[option(label = "Specifies a header that contains a list of field names to be removed")]
     drop_fields_header_name: Option<String>,
     /// Whether the fields are removed from the key, too.
-    #[option(default = "false", label = "Specifies whether the fields to be dropped should also be omitted from the key")]
+    #[option(
+        default = "false",
+        label = "Specifies whether the fields to be dropped should also be omitted from the key"
+    )]
     drop_fields_from_key: bool,
     /// Whether required fields are kept, so that schemas stay compatible.
     #[option(default = "true", label = "Specifies if fields are dropped, will the event's schemas be compatible")]
@@ -122,7 +125,8 @@ impl Mode {
 // === impl ExtractNewRecordState ===
 
 impl Transform for ExtractNewRecordState {
-    const SUMMARY: &'static str = "Takes the row out of a change event: its new state, flat, for sinks that expect rows.";
+    const SUMMARY: &'static str =
+        "Takes the row out of a change event: its new state, flat, for sinks that expect rows.";
     type Options = ExtractOptions;
 
     fn new(options: ExtractOptions) -> Result<Self, Failure> {
@@ -235,7 +239,8 @@ mod tests {
 
     #[test]
     fn old_options_are_no_part_of_the_manifest() {
-        let names: Vec<String> = Host::<ExtractNewRecordState>::describe().options.into_iter().map(|o| o.name).collect();
+        let names: Vec<String> =
+            Host::<ExtractNewRecordState>::describe().options.into_iter().map(|o| o.name).collect();
         assert_eq!(names.len(), 9, "{names:?}");
     }
 }

@@ -13,15 +13,28 @@ pub enum Expr {
     /// value, key, topic, header, valueSchema, keySchema
     Name(String),
     /// `of.name`, `of?.name`, `of['name']`
-    Member { of: Box<Expr>, name: String, safe: bool },
-    Call { of: Box<Expr>, method: Method, argument: Option<Box<Expr>>, safe: bool },
+    Member {
+        of: Box<Expr>,
+        name: String,
+        safe: bool,
+    },
+    Call {
+        of: Box<Expr>,
+        method: Method,
+        argument: Option<Box<Expr>>,
+        safe: bool,
+    },
     Not(Box<Expr>),
     And(Box<Expr>, Box<Expr>),
     Or(Box<Expr>, Box<Expr>),
     Compare(Comparison, Box<Expr>, Box<Expr>),
     In(Box<Expr>, Vec<Expr>),
     /// `==~` asks for the whole text, `=~` for a part
-    Match { of: Box<Expr>, regex: Rc<Regex>, whole: bool },
+    Match {
+        of: Box<Expr>,
+        regex: Rc<Regex>,
+        whole: bool,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -158,8 +171,7 @@ impl Parser {
 
     fn relation(&mut self) -> Result<Expr, String> {
         let left = self.unary()?;
-        let signs =
-            [("<=", Comparison::Le), (">=", Comparison::Ge), ("<", Comparison::Lt), (">", Comparison::Gt)];
+        let signs = [("<=", Comparison::Le), (">=", Comparison::Ge), ("<", Comparison::Lt), (">", Comparison::Gt)];
         if let Some((_, is)) = signs.into_iter().find(|(sign, _)| self.takes(sign)) {
             return Ok(Expr::Compare(is, left.into(), self.unary()?.into()));
         }
@@ -198,7 +210,11 @@ impl Parser {
                     Some(Token::Word(name) | Token::Text(name)) => name,
                     _ => return Err("a name is missing after `.`".into()),
                 };
-                expr = if self.takes("(") { self.call(expr, &name, safe)? } else { Expr::Member { of: expr.into(), name, safe } };
+                expr = if self.takes("(") {
+                    self.call(expr, &name, safe)?
+                } else {
+                    Expr::Member { of: expr.into(), name, safe }
+                };
             } else if self.takes("[") {
                 let Some(Token::Text(name)) = self.next() else {
                     return Err(format!("`[…]` takes a name in quotes here; {WORKS}"));

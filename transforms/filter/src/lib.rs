@@ -96,7 +96,8 @@ impl Transform for Filter {
     }
 
     fn bind(&mut self, shape: &Shape) -> Result<Binding, Failure> {
-        let (None | Some(true), Some(value)) = (self.topics.as_ref().map(|t| t.matches(&shape.topic)), shape.root("value"))
+        let (None | Some(true), Some(value)) =
+            (self.topics.as_ref().map(|t| t.matches(&shape.topic)), shape.root("value"))
         else {
             return Ok(Binding::pass());
         };
@@ -218,7 +219,10 @@ impl Filter {
 
     fn failure(&self, failed: &Failed) -> Failure {
         if failed.text.is_empty() {
-            return Failure::new("java.lang.NullPointerException", format!("the expression '{}' returned null", self.text));
+            return Failure::new(
+                "java.lang.NullPointerException",
+                format!("the expression '{}' returned null", self.text),
+            );
         }
         Failure::new(DEBEZIUM, format!("Error while evaluating expression '{}': {}", self.text, failed.text))
     }

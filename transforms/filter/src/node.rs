@@ -21,8 +21,17 @@ pub enum Node {
     Or(Box<Node>, Box<Node>),
     Compare(Comparison, Box<Node>, Box<Node>),
     In(Box<Node>, Vec<Node>),
-    Match { of: Box<Node>, regex: Rc<Regex>, whole: bool },
-    Call { of: Box<Node>, method: Method, argument: Option<Box<Node>>, safe: bool },
+    Match {
+        of: Box<Node>,
+        regex: Rc<Regex>,
+        whole: bool,
+    },
+    Call {
+        of: Box<Node>,
+        method: Method,
+        argument: Option<Box<Node>>,
+        safe: bool,
+    },
 }
 
 /// A field that is read.
@@ -309,7 +318,9 @@ impl Node {
             Node::Call { of, method, argument, safe } => match (*of, argument.as_deref()) {
                 (Fail(f), _) => Fail(f),
                 (Const(v), None) => called(&v, method, None, safe).map_or_else(Node::fails, |v| Const(owned(v))),
-                (Const(v), Some(Const(a))) => called(&v, method, Some(a), safe).map_or_else(Node::fails, |v| Const(owned(v))),
+                (Const(v), Some(Const(a))) => {
+                    called(&v, method, Some(a), safe).map_or_else(Node::fails, |v| Const(owned(v)))
+                }
                 (of, _) => Node::Call { of: of.into(), method, argument, safe },
             },
             other => other,

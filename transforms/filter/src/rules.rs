@@ -41,9 +41,7 @@ pub fn truth(node: &Node) -> Vec<Branch> {
         }
         Node::And(a, b) => joined(truth(a), true, &truth(b)),
         Node::Or(a, b) => joined(truth(a), false, &truth(b)),
-        Node::Compare(is, a, b) => {
-            expanded(a, &|a| expanded(b, &|b| compared(*is, &a, &b)))
-        }
+        Node::Compare(is, a, b) => expanded(a, &|a| expanded(b, &|b| compared(*is, &a, &b))),
         Node::In(a, items) => expanded(a, &|a| contained(&a, items)),
         Node::Match { of, .. } => expanded(of, &|core| match core {
             Core::Fail(f) => end(End::Fail(f)),
@@ -160,7 +158,9 @@ fn scalar(sort: Sort, is: Comparison, to: &Value) -> Option<Scalar> {
             Scalar::Float(double)
         }
         // bytes and UTF-16 units agree about order below the surrogates
-        (Sort::Text, Value::Text(v)) if matches!(is, Comparison::Eq | Comparison::Ne) || v.chars().all(|c| c <= '\u{d7ff}') => {
+        (Sort::Text, Value::Text(v))
+            if matches!(is, Comparison::Eq | Comparison::Ne) || v.chars().all(|c| c <= '\u{d7ff}') =>
+        {
             Scalar::Text(v.to_string())
         }
         _ => return None,

@@ -68,9 +68,7 @@ fn records() -> Vec<Record> {
     let floats = [json!(null), json!(0.1), json!(1.0), json!(-3.5)];
     let bools = [json!(null), json!(true), json!(false)];
     let prices = [json!(null), json!("12.50"), json!("12.5"), json!("1E+2")];
-    let row = |i: usize| {
-        json!({"id": i % 3, "status": texts[i % 5], "amount": ints[i % 4], "ratio": floats[i % 4], "paid": bools[i % 3], "price": prices[i % 4]})
-    };
+    let row = |i: usize| json!({"id": i % 3, "status": texts[i % 5], "amount": ints[i % 4], "ratio": floats[i % 4], "paid": bools[i % 3], "price": prices[i % 4]});
     let mut out = vec![];
     for i in 0..60 {
         let before = if i % 4 == 0 { Json::Null } else { row(i * 7 + 1) };
@@ -81,7 +79,8 @@ fn records() -> Vec<Record> {
             "key": {"schema": {"type": "struct", "fields": [{"field": "id", "type": "int32"}]}, "payload": {"id": i % 2}},
             "value": {"schema": schema(), "payload": value}});
         if i % 2 == 0 {
-            record["headers"] = json!([{"key": "trace", "schema": {"type": "string", "optional": true}, "payload": texts[i % 5]}]);
+            record["headers"] =
+                json!([{"key": "trace", "schema": {"type": "string", "optional": true}, "payload": texts[i % 5]}]);
         }
         out.push(Record::from_json(&record).unwrap());
     }
@@ -154,7 +153,9 @@ fn heartbeats_pass_a_condition_about_changes_and_rows_do_not() {
 #[test]
 fn a_matcher_is_a_condition_where_no_language_was_named() {
     let record = records().remove(1);
-    let run = |options: &[(&str, &str)]| codes(Host::<Filter>::new(options).unwrap().run(&[record.clone()]).unwrap()).remove(0);
+    let run = |options: &[(&str, &str)]| {
+        codes(Host::<Filter>::new(options).unwrap().run(std::slice::from_ref(&record)).unwrap()).remove(0)
+    };
     assert_eq!(run(&[("condition", "topic =~ 'public.orders'")]), Ok(1));
     assert_eq!(run(&[("condition", "topic =~ 'customers'")]), Ok(0));
     let named = [("condition", "topic =~ 'public.orders'"), ("language", "jsr223.groovy")];
@@ -163,7 +164,9 @@ fn a_matcher_is_a_condition_where_no_language_was_named() {
 
 #[test]
 fn what_is_not_read_here_is_refused_with_what_is() {
-    for condition in ["value.a + 1 == 2", "x == 1", "value.op == ", "(value.op == 'c'", "value.op =~ 'a++'", "'a", "value.f()"] {
+    for condition in
+        ["value.a + 1 == 2", "x == 1", "value.op == ", "(value.op == 'c'", "value.op =~ 'a++'", "'a", "value.f()"]
+    {
         let Err(failure) = Host::<Filter>::new(&[("condition", condition)]) else { panic!("{condition} was taken") };
         assert!(failure.message.starts_with("Failed to parse expression"), "{}", failure.message);
     }
@@ -175,7 +178,10 @@ fn what_is_not_read_here_is_refused_with_what_is() {
 /// Whatever comes in, reading it ends and does not panic.
 #[test]
 fn any_text_is_read_or_refused() {
-    let words = ["value", ".", "op", "==", "'a'", "&&", "||", "!", "(", ")", "in", "[", "]", ",", "1.5", "1e", "?.", "=~", "/a/", "ö", "\\", "\"", "-", "null", "!in", "3L"];
+    let words = [
+        "value", ".", "op", "==", "'a'", "&&", "||", "!", "(", ")", "in", "[", "]", ",", "1.5", "1e", "?.", "=~",
+        "/a/", "ö", "\\", "\"", "-", "null", "!in", "3L",
+    ];
     let mut seed = 0x2545_f491_4f6c_dd1du64;
     for _ in 0..20_000 {
         let mut text = String::new();

@@ -70,7 +70,9 @@ fn quoted(rest: &str, quote: char) -> Result<(Token, usize), String> {
                 Some(c @ ('\\' | '\'' | '"' | '$')) => c,
                 _ => return Err("a text has an unknown escape".into()),
             }),
-            '$' if quote == '"' => return Err("texts with `$` in them are computed, which is not available here".into()),
+            '$' if quote == '"' => {
+                return Err("texts with `$` in them are computed, which is not available here".into());
+            }
             _ if letter == quote => return Ok((Token::Text(text), at + 1)),
             _ => text.push(letter),
         }

@@ -66,8 +66,10 @@ impl<'a> Part<'a> {
             return Err(Failure::new("weir.insert-field.map", "a map with keys of any type cannot gain members here"));
         }
         if self.kind != Kind::Struct {
-            let text =
-                format!("Only Map objects supported in absence of schema for [field insertion], found: {}", self.class());
+            let text = format!(
+                "Only Map objects supported in absence of schema for [field insertion], found: {}",
+                self.class()
+            );
             return Err(Failure::new(DATA, text));
         }
         let sources = self.sources()?;
@@ -77,7 +79,8 @@ impl<'a> Part<'a> {
         for absent in 0..1u32 << open.len() {
             let absent: Vec<u32> =
                 open.iter().enumerate().filter(|(bit, _)| absent & (1 << bit) != 0).map(|(_, field)| *field).collect();
-            let there = sources.iter().filter(|(_, source, _)| self.nullable(source).is_none_or(|f| !absent.contains(&f)));
+            let there =
+                sources.iter().filter(|(_, source, _)| self.nullable(source).is_none_or(|f| !absent.contains(&f)));
             let edits = there.map(|(insertion, source, _)| {
                 let source = match source {
                     Source::Constant(c) => c.clone().schemaless().into(),

@@ -102,7 +102,10 @@ impl Transform for InsertField {
         // a null passes as it is, schema and all
         let identity = |mut binding: Binding| {
             let pass = binding.layout(vec![]);
-            binding.rules.insert(0, weir::Rule { name: "null".into(), when: vec![Test::IsNull(part.root)], then: Then::emit(pass) });
+            binding.rules.insert(
+                0,
+                weir::Rule { name: "null".into(), when: vec![Test::IsNull(part.root)], then: Then::emit(pass) },
+            );
             binding
         };
         let made = if part.schemaless { part.members() } else { part.fields() };

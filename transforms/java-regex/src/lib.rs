@@ -8,8 +8,8 @@ pub mod class;
 mod replacement;
 mod translate;
 
-pub use replacement::{BadReplacement, Replacement};
 use regex_lite::Captures;
+pub use replacement::{BadReplacement, Replacement};
 
 /// A compiled expression.
 #[derive(Clone, Debug)]

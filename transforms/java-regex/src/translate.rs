@@ -193,7 +193,7 @@ impl Translator<'_> {
         match next {
             'Q' => {
                 let mut quoted = String::new();
-                while let Some(c) = self.rest.next() {
+                for c in self.rest.by_ref() {
                     quoted.push(c);
                     if let Some(end) = quoted.strip_suffix("\\E") {
                         quoted = end.into();

@@ -26,7 +26,8 @@ const CONFIG: &str = "org.apache.kafka.common.config.ConfigException";
 // === impl RegexRouter ===
 
 impl Transform for RegexRouter {
-    const SUMMARY: &'static str = "Update the record topic using the configured regular expression and replacement string.";
+    const SUMMARY: &'static str =
+        "Update the record topic using the configured regular expression and replacement string.";
     type Options = RouterOptions;
 
     fn new(options: RouterOptions) -> Result<Self, Failure> {
@@ -50,7 +51,10 @@ impl Transform for RegexRouter {
     fn check(options: &[(String, Option<String>)]) -> Vec<Problem> {
         let Some(Some(regex)) = weir::option(options, "regex") else { return vec![] };
         let refused = Regex::new(regex).err();
-        refused.map(|why| Problem { name: "regex".into(), message: invalid(regex, &why.to_string()) }).into_iter().collect()
+        refused
+            .map(|why| Problem { name: "regex".into(), message: invalid(regex, &why.to_string()) })
+            .into_iter()
+            .collect()
     }
 }
 

@@ -152,5 +152,9 @@ fn failed(error: &Value, code: &str, message: &str) -> Result<(), String> {
     if text(error, "class") == code && (loose || text(error, "message") == message) {
         return Ok(());
     }
-    Err(format!("failed with {code}: {message}; the original with {}: {}", text(error, "class"), text(error, "message")))
+    Err(format!(
+        "failed with {code}: {message}; the original with {}: {}",
+        text(error, "class"),
+        text(error, "message")
+    ))
 }

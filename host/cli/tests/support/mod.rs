@@ -33,9 +33,12 @@ impl Place {
     pub fn weir(&self, args: &[&str]) -> Output {
         self.command(args).output().expect("weir runs")
     }
+    pub fn weir_with(&self, args: &[&str], env: &[(&str, &str)]) -> Output {
+        self.command(args).envs(env.iter().copied()).output().expect("weir runs")
+    }
     fn command(&self, args: &[&str]) -> Command {
         let mut c = Command::new(env!("CARGO_BIN_EXE_weir"));
-        c.args(args).current_dir(self.dir.path()).env("WEIR_DATA_DIR", self.path("data")).env("NO_COLOR", "1");
+        c.args(args).current_dir(self.dir.path()).env("WEIR_DATA_DIR", self.path("data")).env("NO_COLOR", "1").env("COLUMNS", "100");
         c.env_remove("WEIR_LOG").stdin(Stdio::null());
         c
     }

@@ -28,7 +28,8 @@ pub struct Case {
 enum Kind {
     Snapshot(Sink),
     Backlog(Shape),
-    Latency,
+    /// `poll.interval.ms`, where it is not the default of half a second
+    Latency(Option<u32>),
     Start,
 }
 
@@ -59,11 +60,12 @@ pub const CASES: &[Case] = &[
     case("small-tx+chain", Kind::Backlog(Shape::Each), true),
     case("one-tx", Kind::Backlog(Shape::One), false),
     case("one-tx+chain", Kind::Backlog(Shape::One), true),
-    case("latency", Kind::Latency, false),
+    case("latency", Kind::Latency(None), false),
+    case("latency-10ms", Kind::Latency(Some(10)), false),
     case("start", Kind::Start, false),
 ];
 pub const DISCARD: Case = case("snapshot-discard", Kind::Snapshot(Sink::Discard), false);
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 11] = [
     "snapshot",
     "snapshot+chain",
     "backlog",
@@ -73,6 +75,7 @@ pub const NAMES: [&str; 10] = [
     "one-tx",
     "one-tx+chain",
     "latency",
+    "latency-10ms",
     "start",
 ];
 
@@ -93,7 +96,7 @@ impl Case {
         let figure = match self.kind {
             Kind::Snapshot(_) => run.snapshot(which, rows),
             Kind::Backlog(shape) => run.backlog(shape, rows),
-            Kind::Latency => latency::measure(&mut run),
+            Kind::Latency(_) => latency::measure(&mut run),
             Kind::Start => run.start(),
         };
         let figure = Figure { case: self.name, system: which.name(), load: (load, process::load()), ..figure? };
@@ -118,7 +121,10 @@ impl<'a> Run<'a> {
         let (prefix, slot) = (format!("bench{n}"), format!("bench_{n}"));
         let topic = if case.chain { format!("{prefix}-events") } else { format!("{prefix}.public.events") };
         stage.cluster.create(&topic)?;
-        let config = config(stage, &database.name, &prefix, &slot, case.chain);
+        let mut config = config(stage, &database.name, &prefix, &slot, case.chain);
+        if let (Kind::Latency(Some(ms)), Some(map)) = (case.kind, config.as_object_mut()) {
+            map.insert("poll.interval.ms".into(), ms.to_string().into());
+        }
         let system = System::new(stage, which)?;
         Ok(Run { stage, database, topic, slot, system, config, case })
     }

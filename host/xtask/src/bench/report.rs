@@ -85,6 +85,9 @@ impl Figure {
     }
 }
 
+/// One of a figure's numbers.
+type Measure = fn(&Figure) -> Option<f64>;
+
 const HEAD: &str = "case             system       events  seconds  events/s    cpu s   us/evt  wal cpu   rss MB start ms   p50 ms   p99 ms bytes/e load";
 
 /// All runs, and how many times better than Debezium Weir was in each case that both ran (best runs).
@@ -97,15 +100,15 @@ pub fn table(figures: &[Figure]) -> String {
     let mut cases: Vec<&str> = figures.iter().map(|f| f.case).collect();
     cases.dedup();
     for case in cases {
-        let best = |system: &str, of: fn(&Figure) -> Option<f64>| {
+        let best = |system: &str, of: Measure| {
             let values = figures.iter().filter(|f| f.case == case && f.system == system).filter_map(of);
             values.min_by(f64::total_cmp)
         };
-        let ratio = |of: fn(&Figure) -> Option<f64>| match (best("weir", of), best("debezium", of)) {
+        let ratio = |of: Measure| match (best("weir", of), best("debezium", of)) {
             (Some(ours), Some(theirs)) if ours > 0.0 => Some(theirs / ours),
             _ => None,
         };
-        let parts: [(&str, fn(&Figure) -> Option<f64>); 6] = [
+        let parts: [(&str, Measure); 6] = [
             ("time", |f| f.seconds),
             ("cpu", |f| f.cpu_seconds),
             ("memory", |f| f.rss_peak_mb),

@@ -106,23 +106,26 @@ fn repr(repr: Repr) -> TokenStream {
 
 /// A type with its lifetimes made `'static`: what it is does not depend on them, and a constant cannot name them.
 fn erased(ty: &syn::Type) -> TokenStream {
-    fn walk(tokens: TokenStream) -> TokenStream {
-        use proc_macro2::{Group, TokenTree};
-        let mut out = TokenStream::new();
-        let mut tokens = tokens.into_iter();
-        while let Some(token) = tokens.next() {
-            match token {
-                TokenTree::Punct(p) if p.as_char() == '\'' => {
-                    tokens.next();
-                    out.extend(quote!('static));
-                }
-                TokenTree::Group(g) => {
-                    out.extend([TokenTree::Group(Group::new(g.delimiter(), walk(g.stream())))]);
-                }
-                other => out.extend([other]),
+    with_lifetime(quote!(#ty), &quote!('static))
+}
+
+/// The same tokens with another lifetime for each.
+pub fn with_lifetime(tokens: TokenStream, lifetime: &TokenStream) -> TokenStream {
+    use proc_macro2::{Group, TokenTree};
+    let mut out = TokenStream::new();
+    let mut tokens = tokens.into_iter();
+    while let Some(token) = tokens.next() {
+        match token {
+            TokenTree::Punct(p) if p.as_char() == '\'' => {
+                tokens.next();
+                out.extend(lifetime.clone());
             }
+            TokenTree::Group(g) => {
+                let inner = with_lifetime(g.stream(), lifetime);
+                out.extend([TokenTree::Group(Group::new(g.delimiter(), inner))]);
+            }
+            other => out.extend([other]),
         }
-        out
     }
-    walk(quote!(#ty))
+    out
 }

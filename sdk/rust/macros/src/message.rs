@@ -1,6 +1,6 @@
 //! `#[weir::transform]`: a transform out of a per-message function.
 
-use crate::options::doc;
+use crate::{cells::with_lifetime, options::doc};
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Error, FnArg, ItemFn, LitStr, Result, ReturnType, Type, parse::Parser};
@@ -35,6 +35,8 @@ pub fn transform(arguments: TokenStream, function: ItemFn) -> Result<TokenStream
     let ReturnType::Type(_, outcome) = &function.sig.output else {
         return Err(Error::new_spanned(&function.sig, "return a Verdict, columns, or a bool"));
     };
+    // lifetimes of the function are unknown outside of it
+    let (row, outcome) = (with_lifetime(quote!(#row), &quote!('_)), with_lifetime(quote!(#outcome), &quote!('_)));
     let summary = doc(&function.attrs);
     let summary = summary.lines().next().unwrap_or_default();
     let text = if summary.is_empty() { name.to_string() } else { summary.to_string() };

@@ -29,10 +29,11 @@ pub(super) fn deliver(read: &Read, rows: &[&[(Node, bool)]]) -> Result<Column, F
         let node = node(row)?;
         match (read.as_, &node.data) {
             (Repr::Presence, data) => column.boolean(!data.is_null()),
-            (Repr::TypedJson, _) => {
-                column.text(&json!({"schema": node.ty.to_schema(), "payload": node.ty.payload(&node.data)}).to_string());
-            }
             (_, Data::Null) => column.null(),
+            (Repr::TypedJson, _) => {
+                column
+                    .text(&json!({"schema": node.ty.to_schema(), "payload": node.ty.payload(&node.data)}).to_string());
+            }
             (Repr::Json, data) => {
                 // in columns no value is tagged
                 column.text(&Type { schemaless: false, ..node.ty.clone() }.payload(data).to_string());

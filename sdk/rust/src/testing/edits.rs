@@ -105,7 +105,10 @@ impl Record {
     }
 
     /// The struct that holds the last step of a path, and that step.
-    fn parent<'a, 'p>(&'a mut self, path: &'p [String]) -> Result<(&'a mut Type, Option<&'a mut Data>, &'p str), Fault> {
+    fn parent<'a, 'p>(
+        &'a mut self,
+        path: &'p [String],
+    ) -> Result<(&'a mut Type, Option<&'a mut Data>, &'p str), Fault> {
         let [parent @ .., name] = path else { return Err("a path needs a root".into()) };
         if parent.is_empty() {
             return Err("a root can be replaced, but has no name".into());

@@ -229,7 +229,8 @@ impl Bound {
         let mut made = vec![];
         for (i, row) in from.into_iter().enumerate().filter(|(_, row)| !failed(*row)) {
             let (record, laid) = rows.get(row as usize).ok_or_else(|| Fault(format!("the batch has no row {row}")))?;
-            let columns = self.binding.computes.iter().zip(&output.columns).map(|(c, column)| cells::take(c, column, i));
+            let columns =
+                self.binding.computes.iter().zip(&output.columns).map(|(c, column)| cells::take(c, column, i));
             let computed = columns.collect::<Result<Vec<_>, _>>()?;
             let layout = output.layouts.get(i).copied().unwrap_or(0);
             made.push((row as usize, self.make(layout, record, laid, Some(&computed))?));

@@ -39,8 +39,8 @@ mod tree;
 use crate::log::Level;
 pub use host::{Host, Outcome};
 pub use record::{Record, same};
-pub use tree::{Data, Node, Type};
 use std::cell::RefCell;
+pub use tree::{Data, Node, Type};
 
 /// What is wrong with a binding, an output or a record: the author's mistake, not a row's.
 #[derive(Clone, PartialEq, Eq, Debug)]

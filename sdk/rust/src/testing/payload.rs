@@ -21,7 +21,10 @@ impl Type {
             let raw = infer(raw)?;
             return Ok(if raw.ty.kind == self.kind { raw.data } else { Data::Json(payload.clone()) });
         }
-        if self.schemaless && !matches!(self.kind, Kind::Struct) {
+        if self.kind == Kind::Any && !payload.is_null() {
+            return Ok(Data::Json(payload.clone()));
+        }
+        if self.schemaless && self.kind != Kind::Struct {
             return Ok(infer(payload)?.data);
         }
         let wrong = || Fault(format!("{payload} is no {:?}", self.kind));
@@ -129,7 +132,8 @@ pub fn infer(payload: &Value) -> Result<Node, Fault> {
             {
                 let int = || v.as_i64().map(Data::Int).ok_or_else(|| Fault(format!("{tag} takes an integer")));
                 let float = || float(v).map(Data::Float).ok_or_else(|| Fault(format!("{tag} takes a number")));
-                let text = || v.as_str().map(|t| Data::Text(t.into())).ok_or_else(|| Fault(format!("{tag} takes a text")));
+                let text =
+                    || v.as_str().map(|t| Data::Text(t.into())).ok_or_else(|| Fault(format!("{tag} takes a text")));
                 return Ok(match tag.as_str() {
                     "$int8" => node(Kind::Int8, int()?),
                     "$int16" => node(Kind::Int16, int()?),

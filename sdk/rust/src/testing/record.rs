@@ -62,9 +62,7 @@ impl Record {
 
     pub fn to_json(&self) -> Value {
         let node = |node: &Node| json!({"schema": node.ty.to_schema(), "payload": node.ty.payload(&node.data)});
-        let header = |(name, n): &(String, Node)| {
-            json!({"key": name, "schema": n.ty.to_schema(), "payload": n.ty.payload(&n.data)})
-        };
+        let header = |(name, n): &(String, Node)| json!({"key": name, "schema": n.ty.to_schema(), "payload": n.ty.payload(&n.data)});
         let mut out = json!({
             "topic": self.topic,
             "partition": self.partition,

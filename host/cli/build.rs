@@ -1,0 +1,72 @@
+//! Builds the standard transforms for `wasm32-unknown-unknown`, makes components of them, and writes the table that embeds them.
+//!
+//! In a target directory of their own, beside the host's: the two builds would wait for each other's lock otherwise.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a build that cannot go on stops
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn main() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for path in ["transforms", "sdk/rust", "wit", "Cargo.toml"] {
+        println!("cargo:rerun-if-changed={}", root.join(path).display());
+    }
+    let out = PathBuf::from(std::env::var("OUT_DIR").expect("OUT_DIR"));
+    // …/<target>/<profile>/build/<package>-<hash>/out
+    let target = out.ancestors().nth(4).expect("a target directory").join("guests");
+    let list = std::fs::read_to_string(root.join("transforms/standard.json")).expect("transforms/standard.json");
+    let list: serde_json::Value = serde_json::from_str(&list).expect("JSON");
+    let guests = list.as_array().expect("a list");
+    let text = |v: &serde_json::Value| v.as_str().expect("a text").to_string();
+    let crates: Vec<String> = guests.iter().map(|g| text(&g["crate"])).collect();
+    build(&root, &target, &crates);
+    let mut table = String::from("pub static STANDARD: &[Standard] = &[\n");
+    for (guest, package) in guests.iter().zip(&crates) {
+        let name = package.replace('-', "_");
+        let core = target.join("wasm32-unknown-unknown/guest").join(format!("{name}.wasm"));
+        let core = std::fs::read(&core).unwrap_or_else(|e| panic!("{}: {e}", core.display()));
+        let component = wit_component::ComponentEncoder::default().module(&core).expect("a module").validate(true);
+        let component = component.encode().expect("a component");
+        let file = out.join(format!("{name}.wasm"));
+        std::fs::write(&file, component).expect("written");
+        let classes = guest["classes"].as_array().expect("classes").iter().map(|c| {
+            let presets = c["presets"].as_object().expect("presets");
+            let presets: Vec<(String, String)> = presets.iter().map(|(k, v)| (k.clone(), text(v))).collect();
+            (text(&c["name"]), presets)
+        });
+        let classes: Vec<_> = classes.collect();
+        let accepts: Vec<_> = guest["accepts"].as_array().into_iter().flatten().map(text).collect();
+        writeln!(
+            table,
+            "Standard {{ name: {:?}, classes: &{}, accepts: &{:?}, wasm: include_bytes!({:?}) }},",
+            text(&guest["weir"]),
+            classes_literal(&classes),
+            accepts,
+            file
+        )
+        .expect("written");
+    }
+    table.push_str("];\n");
+    std::fs::write(out.join("standard.rs"), table).expect("written");
+}
+
+fn classes_literal(classes: &[(String, Vec<(String, String)>)]) -> String {
+    let one = |(name, presets): &(String, Vec<(String, String)>)| format!("({name:?}, &{presets:?} as &[(&str, &str)])");
+    format!("[{}]", classes.iter().map(one).collect::<Vec<_>>().join(", "))
+}
+
+fn build(root: &Path, target: &Path, crates: &[String]) {
+    let mut cargo = Command::new(std::env::var("CARGO").expect("CARGO"));
+    cargo.current_dir(root).args(["build", "--quiet", "--profile", "guest", "--target", "wasm32-unknown-unknown"]);
+    cargo.arg("--target-dir").arg(target);
+    for name in crates {
+        cargo.args(["--package", name]);
+    }
+    // what the outer build was told is not for guests
+    for key in ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR"] {
+        cargo.env_remove(key);
+    }
+    let status = cargo.status().expect("cargo runs");
+    assert!(status.success(), "the standard transforms do not build; is the target wasm32-unknown-unknown installed?");
+}
