@@ -26,8 +26,8 @@ fn main() {
         let name = package.replace('-', "_");
         let core = target.join("wasm32-unknown-unknown/guest").join(format!("{name}.wasm"));
         let core = std::fs::read(&core).unwrap_or_else(|e| panic!("{}: {e}", core.display()));
-        let component = wit_component::ComponentEncoder::default().module(&core).expect("a module").validate(true);
-        let component = component.encode().expect("a component");
+        let mut encoder = wit_component::ComponentEncoder::default().module(&core).expect("a module").validate(true);
+        let component = encoder.encode().expect("a component");
         let file = out.join(format!("{name}.wasm"));
         std::fs::write(&file, component).expect("written");
         let classes = guest["classes"].as_array().expect("classes").iter().map(|c| {

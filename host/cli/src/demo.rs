@@ -58,12 +58,13 @@ rate = {rate}
 [[transform]]
 name = "route"
 use = "weir:regex-router"
-with.regex = "shop\.shop\.(.*)"
+with.regex = 'shop\.shop\.(.*)'
 with.replacement = "$1"
 
 [[transform]]
 name = "skip-cancelled"
 use = "weir:filter"
+with.topic.regex = "orders"
 with.condition = "!(value.op == 'u' && value.after.status == 'cancelled')"
 
 [[transform]]

@@ -310,6 +310,8 @@ impl Decoder {
         let transaction = batch.transactions.len() as u32 - 1;
         let mut row = Row { position: lsn, transaction, ..Row::default() };
         let mut tuple = r.u8()?;
+        // a key's tuple has nulls for all else: only a whole one knows values that are not sent again
+        let is_whole = tuple == b'O';
         if tuple == b'O' || tuple == b'K' {
             row.before = r.tuple(width, &mut batch.cells, None)?;
             row.present |= BEFORE;
@@ -318,7 +320,7 @@ impl Decoder {
             }
         }
         if tuple == b'N' {
-            let old = (row.present & BEFORE != 0).then_some(row.before as usize);
+            let old = is_whole.then_some(row.before as usize);
             row.after = r.tuple(width, &mut batch.cells, old)?;
             row.present |= AFTER;
         }

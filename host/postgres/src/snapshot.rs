@@ -34,6 +34,8 @@ pub struct Plan {
 pub struct Snapshot {
     chunks: Receiver<Result<Message, Error>>,
     lsn: u64,
+    /// `txid_current()` of the snapshot's transaction: what Debezium gives its records
+    transaction: u64,
     at_us: i64,
     held: Option<Chunk>,
     /// rows sent so far, and of the table at hand
@@ -44,7 +46,7 @@ pub struct Snapshot {
 
 enum Message {
     /// the session is set up: the exporting connection is free
-    Imported { tables: usize, rows: Option<u64> },
+    Imported { tables: usize, rows: Option<u64>, transaction: u64 },
     /// the table that the next chunks are of
     Table(String),
     Chunk(Chunk),
@@ -78,11 +80,13 @@ impl Snapshot {
         });
         thread.map_err(|e| Error::environment("task.thread", format!("a thread cannot be started: {e}")))?;
         let gone = || Error::retry("postgres.snapshot", "the snapshot's reader ended early");
-        let progress = match chunks.recv().map_err(|_| gone())?? {
-            Message::Imported { tables, rows } => Progress { tables, rows_total: rows, ..Default::default() },
+        let (progress, transaction) = match chunks.recv().map_err(|_| gone())?? {
+            Message::Imported { tables, rows, transaction } => {
+                (Progress { tables, rows_total: rows, ..Default::default() }, transaction)
+            }
             _ => return Err(gone()),
         };
-        Ok(Snapshot { chunks, lsn, at_us, held: None, rows: 0, of_table: 0, progress })
+        Ok(Snapshot { chunks, lsn, transaction, at_us, held: None, rows: 0, of_table: 0, progress })
     }
 
     pub fn progress(&self) -> Progress {
@@ -121,7 +125,7 @@ impl Snapshot {
 
     fn rows_of(&mut self, chunk: Chunk, last: Mark, window: &mut Window, now_ns: i64) -> Result<(), Error> {
         let mut batch = Batch::new(chunk.stream, Bytes::from(chunk.bytes), now_ns);
-        batch.transactions.push(Transaction { id: 0, commit_us: self.at_us, last_commit: 0 });
+        batch.transactions.push(Transaction { id: self.transaction, commit_us: self.at_us, last_commit: 0 });
         let wire = batch.wire.clone();
         let (mut at, width) = (0, batch.stream.width);
         while let Some((_, length)) = header(wire.get(at..).unwrap_or_default())? {
@@ -208,13 +212,15 @@ fn read(plan: Plan, send: &SyncSender<Result<Message, Error>>) -> Result<(), Err
     let mut connection = Connection::connect(&plan.connect)?;
     connection.simple_query("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
     connection.simple_query(&format!("SET TRANSACTION SNAPSHOT {}", catalogue::literal(&plan.snapshot)))?;
+    let sql = "SELECT CASE WHEN pg_is_in_recovery() THEN 0 ELSE txid_current() END";
+    let transaction = connection.simple_query(sql)?.first().and_then(|r| r.first()?.as_deref()?.parse().ok()).unwrap_or(0);
     let types = catalogue::Types::read(&mut connection)?;
     let mut tables = vec![];
     for (schema, table) in &plan.tables {
         tables.extend(catalogue::table(&mut connection, schema, table)?);
     }
     let rows = tables.iter().map(|t| t.rows).sum::<Option<u64>>();
-    if send.send(Ok(Message::Imported { tables: tables.len(), rows })).is_err() {
+    if send.send(Ok(Message::Imported { tables: tables.len(), rows, transaction })).is_err() {
         return Ok(());
     }
     for info in &tables {
