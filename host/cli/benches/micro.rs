@@ -354,7 +354,7 @@ fn main() {
     let engine = Engine::new(EngineOptions { cache_dir: None }).expect("an engine");
     let (wire, captured) = (wire(), captured());
     check(&engine, &wire, &captured);
-    let mut say = |case: String, (ns, allocations): (f64, f64)| match json {
+    let say = |case: String, (ns, allocations): (f64, f64)| match json {
         true => println!("{{\"case\":\"{case}\",\"ns_per_record\":{ns:.1},\"allocations_per_record\":{allocations:.4}}}"),
         false => println!("{case:<28} {ns:>8.1} ns/row {allocations:>8.4} allocations/row"),
     };

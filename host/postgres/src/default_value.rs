@@ -1,20 +1,28 @@
 //! Column defaults: what `pg_get_expr` prints, as a value of the column's schema. Constants as they are; a function's value is
 //! not known beforehand and becomes the type's zero, as Debezium has it.
 
+use weir_cdc::CellLeaf;
 use weir_model::{Codec, Kind, Type, Value, logical};
 
 /// None: no default, or one that cannot be told.
-pub fn parse(expression: &str, ty: &Type, codec: Option<Codec>) -> Option<Value> {
+pub fn parse(expression: &str, ty: &Type, leaf: &CellLeaf) -> Option<Value> {
+    let is_raw = matches!(leaf, CellLeaf::Codec(Codec::HexText));
+    // a struct as default is one that no JsonConverter writes ("Mismatching schema.")
+    if is_raw || matches!(ty.kind, Kind::Array | Kind::Map | Kind::Struct) || matches!(leaf, CellLeaf::Absent) {
+        return None;
+    }
     let constant = strip_casts(expression.trim());
     if constant.eq_ignore_ascii_case("null") {
         return None;
     }
     if let Some(text) = quoted(constant) {
-        return of_text(&text, ty, codec);
+        return of_text(&text, leaf);
     }
     match ty.kind {
         Kind::Boolean if constant == "true" || constant == "false" => Some(Value::Boolean(constant == "true")),
-        _ if is_number(constant) => of_text(constant.trim_matches(['(', ')']), ty, codec),
+        _ if is_number(constant) => of_text(constant.trim_matches(['(', ')']), leaf),
+        // an operation: its first operand where that is quoted, and else nothing
+        _ if constant.starts_with(['(', '\'']) => of_text(&first_quoted(constant)?, leaf),
         _ if constant.contains('(') || is_keyword(constant) => zero(ty),
         _ => None,
     }
@@ -58,15 +66,28 @@ fn is_keyword(e: &str) -> bool {
     ["CURRENT_", "LOCALTIME", "SESSION_USER", "USER"].iter().any(|k| e.starts_with(k))
 }
 
-fn of_text(text: &str, ty: &Type, codec: Option<Codec>) -> Option<Value> {
-    match codec {
-        Some(Codec::BoolText) => Some(Value::Boolean(text == "t" || text == "true")),
-        Some(Codec::BitText) => Some(Value::Boolean(text == "1")),
-        Some(Codec::FloatText) => text.parse().ok().map(Value::Float),
-        Some(Codec::HexText) => None,
-        Some(codec) => codec.value(text.as_bytes()),
-        None => zero(ty),
+/// `('x'::text || …)` → x
+fn first_quoted(e: &str) -> Option<String> {
+    let inner = e.trim_start_matches('(').strip_prefix('\'')?;
+    let mut out = String::new();
+    let mut chars = inner.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\'' if chars.next_if_eq(&'\'').is_none() => return Some(out),
+            c => out.push(c),
+        }
     }
+    None
+}
+
+fn of_text(text: &str, leaf: &CellLeaf) -> Option<Value> {
+    match leaf {
+        CellLeaf::Codec(Codec::BoolText) => Some(Value::Boolean(text == "t" || text == "true")),
+        CellLeaf::Codec(codec) => codec.value(text.as_bytes()),
+        CellLeaf::Tree(decode) => decode.decode(text.as_bytes()),
+        CellLeaf::Absent => None,
+    }
+    .filter(|v| !v.is_null())
 }
 
 /// The value of a function that nobody has called.
@@ -90,12 +111,13 @@ fn zero(ty: &Type) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cell::{Reading, TextCell};
 
     #[test]
     fn constants_are_kept_and_functions_are_zero() {
         let (int, text) = (Type::new(Kind::Int32), Type::new(Kind::Text));
-        let int_of = |e| parse(e, &int, Some(Codec::IntText));
-        let text_of = |e| parse(e, &text, Some(Codec::Text));
+        let int_of = |e| parse(e, &int, &CellLeaf::Codec(Codec::IntText));
+        let text_of = |e| parse(e, &text, &CellLeaf::Codec(Codec::Text));
         assert_eq!(int_of("1"), Some(Value::Int(1)));
         assert_eq!(int_of("'-7'::integer"), Some(Value::Int(-7)));
         assert_eq!(int_of("(-7)"), Some(Value::Int(-7)));
@@ -103,7 +125,17 @@ mod tests {
         assert_eq!(text_of("'it''s'::character varying"), Some(Value::text("it's")));
         assert_eq!(text_of("NULL::character varying"), None);
         assert_eq!(text_of("lower('x'::text)"), Some(Value::text("")));
+        assert_eq!(text_of("('it''s'::text || 'y'::text)"), Some(Value::text("it's")));
+        assert_eq!(int_of("(1 + 1)"), None);
+        let interval = TextCell::leaf(Reading::Interval);
+        assert_eq!(parse("'1 day'::interval", &Type::new(Kind::Int64), &interval), Some(Value::Int(86_400_000_000)));
+        let bits = TextCell::leaf(Reading::Bits);
+        assert_eq!(parse("'101'::\"bit\"", &Type::new(Kind::Bytes), &bits), Some(Value::bytes([5])));
+        assert_eq!(parse("'\\x0102'::bytea", &Type::new(Kind::Bytes), &CellLeaf::Codec(Codec::HexText)), None);
         let decimal = Type::decimal(2, Some(5));
-        assert_eq!(parse("1.5", &decimal, Some(Codec::DecimalText { scale: 2 })), Some(Value::bytes([0, 150])));
+        assert_eq!(
+            parse("1.5", &decimal, &CellLeaf::Codec(Codec::DecimalText { scale: 2 })),
+            Some(Value::bytes([0, 150]))
+        );
     }
 }

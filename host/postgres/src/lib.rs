@@ -1,14 +1,17 @@
 //! Captures PostgreSQL: replication protocol, slot and publication, type table, snapshot.
 
 mod answer;
+mod array;
 mod authentication;
 pub mod catalogue;
 mod config;
+mod cell;
 mod certificate;
 mod connection;
 mod copy;
 mod default_value;
 mod frame;
+mod hstore;
 mod keys;
 mod options;
 pub mod pgoutput;

@@ -2,9 +2,11 @@
 
 use crate::catalogue::{ColumnInfo, TableInfo, Types};
 use crate::pgoutput::{Captured, Relation};
-use crate::type_table::{Mapping, Wire, column};
-use std::sync::Arc;
+use crate::type_table::{LeftOut, Mapping, Wire, column};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use tracing::warn;
 use weir_cdc::{Envelope, Op, SourceBlock, Table, topic_name};
 use weir_model::{Kind, Meta, Stream};
 
@@ -28,12 +30,16 @@ pub struct ColumnFilter {
 /// Streams are numbered over all sources of the process.
 static STREAMS: AtomicU64 = AtomicU64::new(1);
 
+/// Columns (with their types) that were said to be left out.
+static WARNED: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
+
 // === impl ColumnFilter ===
 
 impl ColumnFilter {
     pub fn takes(&self, schema: &str, table: &str, column: &str) -> bool {
         let name = format!("{schema}.{table}.{column}");
-        self.include.as_ref().is_none_or(|p| p.matches(&name)) && !self.exclude.as_ref().is_some_and(|p| p.matches(&name))
+        self.include.as_ref().is_none_or(|p| p.matches(&name))
+            && !self.exclude.as_ref().is_some_and(|p| p.matches(&name))
     }
 }
 
@@ -56,7 +62,13 @@ impl Naming {
                 continue;
             }
             let Some(at) = cell(c) else { continue };
-            let Some(mapping) = column(c, is_key, types, wire) else { continue };
+            let mapping = match column(c, is_key, types, wire) {
+                Ok(mapping) => mapping,
+                Err(left_out) => {
+                    self.warn(info, c, &left_out);
+                    continue;
+                }
+            };
             columns.push((at, mapping.column.clone()));
             mappings.push(mapping);
         }
@@ -64,6 +76,17 @@ impl Naming {
         let key = info.key.iter().filter_map(place).collect();
         let topic = topic_name(&self.prefix, &info.schema, &info.table, ".");
         (Table { topic, columns, key }, mappings)
+    }
+
+    /// Once for each column of the process.
+    fn warn(&self, info: &TableInfo, c: &ColumnInfo, left_out: &LeftOut) {
+        let name = format!("{}/{}.{}.{}", self.prefix, info.schema, info.table, c.name);
+        let is_new = WARNED.lock().is_ok_and(|mut warned| warned.insert((name, left_out.type_name.clone())));
+        if is_new {
+            let table = format!("{}.{}", info.schema, info.table);
+            let (r#type, reason) = (&left_out.type_name, left_out.reason);
+            warn!(code = "postgres.type-left-out", table, column = c.name, r#type, reason, "the column is left out");
+        }
     }
 
     fn stream(&self, info: &TableInfo, table: &Table, width: usize, op: Op) -> Arc<Stream> {
@@ -91,9 +114,13 @@ impl Naming {
         for c in &info.columns {
             let is_key = info.key.contains(&c.name);
             let taken = is_key || self.columns.takes(&info.schema, &info.table, &c.name);
-            if taken && column(c, false, types, Wire::Binary).is_some() {
-                places.insert(c.name.clone(), next);
-                next += 1;
+            match column(c, false, types, Wire::Binary) {
+                _ if !taken => {}
+                Ok(_) => {
+                    places.insert(c.name.clone(), next);
+                    next += 1;
+                }
+                Err(left_out) => self.warn(info, c, &left_out),
             }
         }
         let (table, mappings) = self.table(info, types, Wire::Binary, |c| places.get(&c.name).copied());

@@ -121,7 +121,7 @@ impl Codec {
             Codec::HexText => View::Bytes(text::hex(bytes, scratch)?),
             Codec::DateText => View::Int(text::date(bytes)?),
             Codec::TimeText(unit) => View::Int(unit.of_micros(text::time(bytes)?)),
-            Codec::TimestampText(unit) => View::Int(unit.of_micros(text::timestamp(bytes)?)),
+            Codec::TimestampText(unit) => View::Int(unit.of_timestamp(text::timestamp(bytes)?)),
             Codec::BitText => View::Bool(bytes == b"1"),
             Codec::Int16 => View::Int(i16::from_be_bytes(bytes.try_into().ok()?) as i64),
             Codec::Int32 => View::Int(i32::from_be_bytes(bytes.try_into().ok()?) as i64),
@@ -135,7 +135,7 @@ impl Codec {
             Codec::Zoned { precision } => View::Clean(binary::zoned(bytes, precision, scratch)?),
             Codec::Date => View::Int(binary::date(bytes)?),
             Codec::Time(unit) => View::Int(unit.of_micros(i64::from_be_bytes(bytes.try_into().ok()?))),
-            Codec::Timestamp(unit) => View::Int(unit.of_micros(binary::timestamp(bytes)?)),
+            Codec::Timestamp(unit) => View::Int(unit.of_timestamp(binary::timestamp(bytes)?)),
             Codec::Jsonb => View::Text(bytes.strip_prefix(&[1])?),
             Codec::Bit => View::Bool(*bytes.get(4)? & 0x80 != 0),
             _ => return None,
@@ -210,6 +210,36 @@ impl Unit {
             Unit::Millis => micros.div_euclid(1000),
             Unit::Micros => micros,
             Unit::Nanos => micros.wrapping_mul(1000),
+        }
+    }
+
+    /// As [`Unit::of_micros`], with Debezium's numbers for the infinities, which are the least and greatest i64.
+    #[inline]
+    pub fn of_timestamp(self, micros: i64) -> i64 {
+        match (micros, self) {
+            (i64::MAX | i64::MIN, Unit::Nanos) => micros,
+            (i64::MAX, _) => self.of_micros(9_223_372_036_825_200_000),
+            (i64::MIN, _) => self.of_micros(-9_223_372_036_832_400_000),
+            _ => self.of_micros(micros),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn infinities_are_the_numbers_that_debezium_writes() {
+        let least = i64::MIN.to_be_bytes();
+        for (codec, bytes, expected) in [
+            (Codec::TimestampText(Unit::Micros), &b"infinity"[..], 9_223_372_036_825_200_000),
+            (Codec::TimestampText(Unit::Micros), b"-infinity", -9_223_372_036_832_400_000),
+            (Codec::Timestamp(Unit::Micros), &least, -9_223_372_036_832_400_000),
+            (Codec::Timestamp(Unit::Millis), &least, -9_223_372_036_832_400),
+            (Codec::Timestamp(Unit::Nanos), &least, i64::MIN),
+        ] {
+            assert_eq!(codec.value(bytes), Some(Value::Int(expected)), "{codec:?}");
         }
     }
 }

@@ -106,7 +106,8 @@ pub fn time(text: &[u8]) -> Option<i64> {
         return None;
     }
     let fraction = (0..6).fold(0i64, |n, i| n * 10 + part.get(i).map_or(0, |b| (b - b'0') as i64));
-    Some(((h * 60 + m) * 60 + s) * 1_000_000 + fraction)
+    let seconds = h.checked_mul(60)?.checked_add(m)?.checked_mul(60)?.checked_add(s)?;
+    seconds.checked_mul(1_000_000)?.checked_add(fraction)
 }
 
 /// Microseconds since the epoch, of "2026-01-05 12:34:56.7[ BC]", "infinity".
