@@ -52,7 +52,8 @@ fn main() {
 }
 
 fn classes_literal(classes: &[(String, Vec<(String, String)>)]) -> String {
-    let one = |(name, presets): &(String, Vec<(String, String)>)| format!("({name:?}, &{presets:?} as &[(&str, &str)])");
+    let one =
+        |(name, presets): &(String, Vec<(String, String)>)| format!("({name:?}, &{presets:?} as &[(&str, &str)])");
     format!("[{}]", classes.iter().map(one).collect::<Vec<_>>().join(", "))
 }
 
@@ -64,7 +65,9 @@ fn build(root: &Path, target: &Path, crates: &[String]) {
         cargo.args(["--package", name]);
     }
     // what the outer build was told is not for guests
-    for key in ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR"] {
+    for key in
+        ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR"]
+    {
         cargo.env_remove(key);
     }
     let status = cargo.status().expect("cargo runs");

@@ -153,7 +153,8 @@ impl Key {
         match self.effect {
             Effect::Works => None,
             Effect::Ignored(why) => Some(
-                Finding::warning("config.no-effect", format!("`{}` has no effect here: {why}", self.name)).key(self.name),
+                Finding::warning("config.no-effect", format!("`{}` has no effect here: {why}", self.name))
+                    .key(self.name),
             ),
             Effect::Refused(_) if self.default.is_some_and(|d| d.eq_ignore_ascii_case(text)) => None,
             Effect::Refused(instead) => Some(

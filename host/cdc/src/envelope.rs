@@ -6,7 +6,8 @@
 use crate::Context;
 use std::sync::Arc;
 use weir_model::{
-    AFTER, BEFORE, Check, Codec, Decode, Fate, Kind, Layout, Leaf, Meta, NEVER, Name, Node, Program, Question, Side, Type, Value,
+    AFTER, BEFORE, Check, Codec, Decode, Fate, Kind, Layout, Leaf, Meta, NEVER, Name, Node, Program, Question, Side,
+    Type, Value,
 };
 
 /// A column of a captured table: its schema, and how its cell is read on either side.
@@ -179,7 +180,8 @@ impl Envelope {
 
     fn value(&self, table: &Table, source: &SourceBlock, sort: Sort) -> Node {
         let meta = |name: &str, meta| SourceBlock::meta(name, Kind::Int64, true, meta);
-        let row = Type::new(Kind::Struct).optional(true).note(|n| n.name = Some(format!("{}.Value", table.topic).into()));
+        let row =
+            Type::new(Kind::Struct).optional(true).note(|n| n.name = Some(format!("{}.Value", table.topic).into()));
         let side = |side: Side, bit, there: bool| {
             let fields = table.columns.iter().map(|(cell, c)| (c.name.clone(), c.node(side, *cell)));
             Node::group(row.clone(), fields.collect()).guarded(if there { bit } else { NEVER })

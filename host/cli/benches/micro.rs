@@ -168,7 +168,9 @@ fn wire() -> Bytes {
         let commit = 10_000_000_000 + row / 8;
         if row % 8 == 0 {
             let mut b = vec![b'B'];
-            [commit, (820_540_800_000_000 + row as i64 * 1000) as u64].iter().for_each(|v| b.extend_from_slice(&v.to_be_bytes()));
+            [commit, (820_540_800_000_000 + row as i64 * 1000) as u64]
+                .iter()
+                .for_each(|v| b.extend_from_slice(&v.to_be_bytes()));
             b.extend_from_slice(&(700 + row as u32 / 8).to_be_bytes());
             frame(&b);
         }
@@ -355,32 +357,40 @@ fn main() {
     let (wire, captured) = (wire(), captured());
     check(&engine, &wire, &captured);
     let say = |case: String, (ns, allocations): (f64, f64)| match json {
-        true => println!("{{\"case\":\"{case}\",\"ns_per_record\":{ns:.1},\"allocations_per_record\":{allocations:.4}}}"),
+        true => {
+            println!("{{\"case\":\"{case}\",\"ns_per_record\":{ns:.1},\"allocations_per_record\":{allocations:.4}}}")
+        }
         false => println!("{case:<28} {ns:>8.1} ns/row {allocations:>8.4} allocations/row"),
     };
-    say("wire-parse".into(), time(|| {
-        windows(&wire, 512, &captured, &mut |w| {
-            black_box(w.rows());
-        });
-        ROWS
-    }));
+    say(
+        "wire-parse".into(),
+        time(|| {
+            windows(&wire, 512, &captured, &mut |w| {
+                black_box(w.rows());
+            });
+            ROWS
+        }),
+    );
     for (name, size) in [("", 512), ("-64", 64), ("-8", 8), ("-1", 1)] {
         let mut identity = chain(vec![], false);
         say(format!("wire-json-envelope{name}"), time(|| run(&mut identity, &wire, size, &captured)));
         let mut composed = chain(four(&engine), false);
         say(format!("wire-json-chain{name}"), time(|| run(&mut composed, &wire, size, &captured)));
         let (mut out, mut ends) = (Buffer::default(), vec![]);
-        say(format!("handwritten-chain{name}"), time(|| {
-            windows(&wire, size, &captured, &mut |w| {
-                out.clear();
-                ends.clear();
-                by_hand(w, &mut out, &mut ends);
-                black_box(&out);
-            });
-            ROWS
-        }));
+        say(
+            format!("handwritten-chain{name}"),
+            time(|| {
+                windows(&wire, size, &captured, &mut |w| {
+                    out.clear();
+                    ends.clear();
+                    by_hand(w, &mut out, &mut ends);
+                    black_box(&out);
+                });
+                ROWS
+            }),
+        );
         let mut filtered = chain(filter(&engine), false);
-        say(format!("guest-filter-{size}"), time(|| run(&mut filtered, &wire, size, &captured)));
+        say(format!("weir-filter-{size}"), time(|| run(&mut filtered, &wire, size, &captured)));
     }
     let mut schemas = chain(vec![], true);
     say("wire-json-envelope-schemas".into(), time(|| run(&mut schemas, &wire, 512, &captured)));

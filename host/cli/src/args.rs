@@ -21,10 +21,17 @@ pub struct Common {
     #[arg(long, global = true)]
     pub json: bool,
     /// Where offsets and compiled guests are kept [default: the platform's data directory]
-    #[arg(long, global = true, value_name = "DIR", env = "WEIR_DATA_DIR")]
+    #[arg(long, global = true, value_name = "DIR", env = "WEIR_DATA_DIR", hide_env_values = true)]
     pub data_dir: Option<PathBuf>,
     /// What to log, as "info" or "warn,weir_postgres=debug"
-    #[arg(long, global = true, value_name = "FILTER", env = "WEIR_LOG", default_value = "info")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        env = "WEIR_LOG",
+        hide_env_values = true,
+        default_value = "info"
+    )]
     pub log: String,
 }
 

@@ -85,8 +85,12 @@ fn missing(plan: &Plan) -> Vec<Finding> {
     };
     let works = "`on-error = \"fail\"` (the default) or `\"skip\"`, which counts what it leaves out";
     match &plan.errors.dead_letters {
-        Some(DeadLetters::Topic(_) | DeadLetters::File(_)) => refuse("dead-letter", "dead letters are not supported yet", works),
-        None if plan.errors.on_error == OnError::DeadLetter => refuse("on-error", "dead letters are not supported yet", works),
+        Some(DeadLetters::Topic(_) | DeadLetters::File(_)) => {
+            refuse("dead-letter", "dead letters are not supported yet", works)
+        }
+        None if plan.errors.on_error == OnError::DeadLetter => {
+            refuse("on-error", "dead letters are not supported yet", works)
+        }
         None => {}
     }
     for t in &plan.transforms {

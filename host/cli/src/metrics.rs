@@ -16,7 +16,8 @@ impl Report for Pipelines {
         for (name, counters) in &self.0 {
             let t = counters.totals();
             let labels = || vec![("pipeline", name.clone())];
-            let mut counter = |name, help, n| out.push(Sample { name, help, labels: labels(), value: Value::Counter(n) });
+            let mut counter =
+                |name, help, n| out.push(Sample { name, help, labels: labels(), value: Value::Counter(n) });
             counter("weir_rows", "Rows that came from the source.", t.rows);
             counter("weir_records", "Records handed to the sink.", t.records);
             counter("weir_record_bytes", "Bytes of keys, values and headers.", t.bytes);
@@ -28,7 +29,11 @@ impl Report for Pipelines {
             gauge("weir_running", "1 while the pipeline runs.", f64::from(u8::from(t.state == State::Running)));
             if t.last_change_ms > 0 {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
-                gauge("weir_last_change_age_seconds", "Age of the last change delivered.", (now - t.last_change_ms) as f64 / 1000.0);
+                gauge(
+                    "weir_last_change_age_seconds",
+                    "Age of the last change delivered.",
+                    (now - t.last_change_ms) as f64 / 1000.0,
+                );
             }
             if let Some(p) = &t.progress {
                 gauge("weir_snapshot_rows", "Rows of the snapshot read so far.", p.rows as f64);

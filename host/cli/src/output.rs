@@ -46,7 +46,9 @@ pub fn finish(verb: &str, common: &Common, result: Result<Done, Failure>) -> Exi
         }
         Err(failure) => {
             if common.json {
-                print(&json!({"command": verb, "ok": false, "summary": summary(&failure), "result": null, "error": of(&failure)}));
+                print(
+                    &json!({"command": verb, "ok": false, "summary": summary(&failure), "result": null, "error": of(&failure)}),
+                );
             } else {
                 eprint!("{}", text(&failure));
             }

@@ -77,7 +77,8 @@ pub fn run_plans(
     if let Some(address) = metrics {
         let report = Pipelines(running.iter().map(|r| (r.name.clone(), r.counters.clone())).collect());
         let bound = weir_telemetry::serve(address, Arc::new(report)).map_err(|e| {
-            Error::environment("metrics.address", format!("`{address}` cannot be served: {e}")).help("give another --metrics")
+            Error::environment("metrics.address", format!("`{address}` cannot be served: {e}"))
+                .help("give another --metrics")
         })?;
         info!("metrics at http://{bound}/metrics")
     }
@@ -113,7 +114,8 @@ pub fn run_plans(
         return Err(Failure::Pipelines(failed));
     }
     let records: u64 = totals.iter().map(|(_, t)| t.records).sum();
-    let list: Vec<_> = totals.iter().map(|(name, t)| json!({"pipeline": name, "rows": t.rows, "records": t.records})).collect();
+    let list: Vec<_> =
+        totals.iter().map(|(name, t)| json!({"pipeline": name, "rows": t.rows, "records": t.records})).collect();
     Ok(Done { summary: format!("{records} records"), text: String::new(), result: list.into() })
 }
 
@@ -179,7 +181,14 @@ impl Progress {
         let rate = (p.rows.saturating_sub(rows)) as f64 / seconds;
         let left = p.rows_total.and_then(|t| t.checked_sub(p.rows)).filter(|_| rate > 0.0).map(|n| n as f64 / rate);
         let eta = left.map_or("unknown".into(), |s| format!("{s:.0} s"));
-        info!(pipeline = name, table = p.table, rows = p.rows, tables = format!("{}/{}", p.tables_done, p.tables), eta, "snapshot: {rate:.0} rows/s");
+        info!(
+            pipeline = name,
+            table = p.table,
+            rows = p.rows,
+            tables = format!("{}/{}", p.tables_done, p.tables),
+            eta,
+            "snapshot: {rate:.0} rows/s"
+        );
         self.last = Some((Instant::now(), p.rows, tenth));
     }
 }

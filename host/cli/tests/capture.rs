@@ -54,8 +54,13 @@ fn pipeline(postgres: &Postgres, database: &str, kafka: &Kafka, name: &str) -> S
 fn nothing_is_lost_when_it_is_killed_twenty_times() {
     let (postgres, kafka) = (Postgres::shared().expect("PostgreSQL"), Kafka::shared().expect("Kafka"));
     let database = postgres.database().expect("a database");
-    postgres.sql_in(&database, "CREATE TABLE acc (id int PRIMARY KEY, n bigint NOT NULL, pad text);
-        INSERT INTO acc SELECT g, 0, repeat('x', 200) FROM generate_series(1, 20) g").expect("a table");
+    postgres
+        .sql_in(
+            &database,
+            "CREATE TABLE acc (id int PRIMARY KEY, n bigint NOT NULL, pad text);
+        INSERT INTO acc SELECT g, 0, repeat('x', 200) FROM generate_series(1, 20) g",
+        )
+        .expect("a table");
     let place = Place::new();
     place.write("p.toml", &pipeline(postgres, &database, kafka, "killed"));
     let (done, changes) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
@@ -63,7 +68,8 @@ fn nothing_is_lost_when_it_is_killed_twenty_times() {
         let (database, done, changes) = (database.clone(), done.clone(), changes.clone());
         move || {
             while !done.load(Relaxed) {
-                let sql = "BEGIN; UPDATE acc SET n = n + 1 WHERE id <= 10; UPDATE acc SET n = n + 1 WHERE id > 10; COMMIT";
+                let sql =
+                    "BEGIN; UPDATE acc SET n = n + 1 WHERE id <= 10; UPDATE acc SET n = n + 1 WHERE id > 10; COMMIT";
                 postgres.sql_in(&database, sql).expect("an update");
                 changes.fetch_add(20, Relaxed);
             }
@@ -122,7 +128,9 @@ fn check_order(records: &[(Option<String>, Option<String>)], last: u64) {
 fn changes_arrive_once_through_an_orderly_restart() {
     let (postgres, kafka) = (Postgres::shared().expect("PostgreSQL"), Kafka::shared().expect("Kafka"));
     let database = postgres.database().expect("a database");
-    postgres.sql_in(&database, "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a'), (2, 'b')").expect("a table");
+    postgres
+        .sql_in(&database, "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a'), (2, 'b')")
+        .expect("a table");
     let place = Place::new();
     place.write("p.toml", &pipeline(postgres, &database, kafka, "restarted"));
     let count = |n: usize| {
@@ -136,13 +144,27 @@ fn changes_arrive_once_through_an_orderly_restart() {
     postgres.sql_in(&database, "UPDATE t SET v = 'c' WHERE id = 1").expect("an update");
     count(3);
     assert!(weir.stop().success(), "an orderly stop");
-    postgres.sql_in(&database, "DELETE FROM t WHERE id = 2; UPDATE t SET id = 3 WHERE id = 1").expect("changes while it is down");
+    postgres
+        .sql_in(&database, "DELETE FROM t WHERE id = 2; UPDATE t SET id = 3 WHERE id = 1")
+        .expect("changes while it is down");
     let weir = place.start("p.toml");
     // delete + tombstone, then delete + tombstone + create of the key that changed
     let records = count(8);
     assert!(weir.stop().success());
     let keys: Vec<_> = records.iter().map(|r| r.0.clone().unwrap_or_default()).collect();
-    assert_eq!(keys, ["{\"id\":1}", "{\"id\":2}", "{\"id\":1}", "{\"id\":2}", "{\"id\":2}", "{\"id\":1}", "{\"id\":1}", "{\"id\":3}"]);
+    assert_eq!(
+        keys,
+        [
+            "{\"id\":1}",
+            "{\"id\":2}",
+            "{\"id\":1}",
+            "{\"id\":2}",
+            "{\"id\":2}",
+            "{\"id\":1}",
+            "{\"id\":1}",
+            "{\"id\":3}"
+        ]
+    );
     assert_eq!(records.iter().filter(|r| r.1.is_none()).count(), 2, "tombstones");
 }
 
@@ -162,6 +184,9 @@ fn errors_name_their_cure() {
     assert_eq!(run("", nowhere), (Some(1), "postgres.connect".into()));
     assert_eq!(run("", &postgres.url_of("no_such_database")), (Some(3), "postgres.database-missing".into()));
     let url = postgres.url_of(&database);
-    assert_eq!(run("publication.name = \"none\"\npublication.autocreate.mode = \"disabled\"", &url), (Some(3), "postgres.publication-missing".into()));
+    assert_eq!(
+        run("publication.name = \"none\"\npublication.autocreate.mode = \"disabled\"", &url),
+        (Some(3), "postgres.publication-missing".into())
+    );
     assert_eq!(run("slot.name = \"Bad Name\"", &url).0, Some(2));
 }

@@ -76,7 +76,8 @@ fn help_is_golden() {
         let args: Vec<&str> = if verb.is_empty() { vec!["--help"] } else { vec![verb, "--help"] };
         let out = place.weir(&args);
         let said = String::from_utf8(out.stdout).expect("UTF-8");
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/help/{}.txt", if verb.is_empty() { "weir" } else { verb }));
+        let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("tests/help/{}.txt", if verb.is_empty() { "weir" } else { verb }));
         if std::env::var_os("WEIR_ACCEPT").is_some() {
             std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
             std::fs::write(&file, &said).expect("written");

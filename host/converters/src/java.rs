@@ -28,9 +28,9 @@ pub fn float(t: &[u8], out: &mut Buffer) -> Option<()> {
 pub fn float32(t: &[u8], out: &mut Buffer) -> Option<()> {
     match std::str::from_utf8(t).ok()?.parse::<f32>().ok()? {
         // the shortest digits of the double that it becomes are not its own
-        f if f != 0.0 && f.abs() < f32::MIN_POSITIVE => float_tiny(&format!("{f:.1E}"), &format!("{f:E}"), out, |t| {
-            t.parse() == Ok(f)
-        }),
+        f if f != 0.0 && f.abs() < f32::MIN_POSITIVE => {
+            float_tiny(&format!("{f:.1E}"), &format!("{f:E}"), out, |t| t.parse() == Ok(f))
+        }
         _ => return float(t, out),
     }
     Some(())
@@ -39,7 +39,8 @@ pub fn float32(t: &[u8], out: &mut Buffer) -> Option<()> {
 #[cold]
 fn float_rare(f: f64, out: &mut Buffer) {
     if !f.is_finite() {
-        let name: &[u8] = if f.is_nan() { b"\"NaN\"" } else { if f > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" } };
+        let name: &[u8] =
+            if f.is_nan() { b"\"NaN\"" } else { if f > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" } };
         return out.put(name);
     }
     if (1e-3..1e7).contains(&f.abs()) || f == 0.0 {
@@ -191,9 +192,20 @@ mod tests {
     #[test]
     fn doubles_as_java_prints_them() {
         for (f, want) in [
-            (0.0, "0.0"), (-0.0, "-0.0"), (1.0, "1.0"), (100.0, "100.0"), (1e7, "1.0E7"), (9_999_999.5, "9999999.5"),
-            (0.001, "0.001"), (9.99e-4, "9.99E-4"), (1e-5, "1.0E-5"), (-1.5e-7, "-1.5E-7"), (1.1, "1.1"),
-            (f64::MAX, "1.7976931348623157E308"), (f64::INFINITY, "\"Infinity\""), (f64::NAN, "\"NaN\""),
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (1.0, "1.0"),
+            (100.0, "100.0"),
+            (1e7, "1.0E7"),
+            (9_999_999.5, "9999999.5"),
+            (0.001, "0.001"),
+            (9.99e-4, "9.99E-4"),
+            (1e-5, "1.0E-5"),
+            (-1.5e-7, "-1.5E-7"),
+            (1.1, "1.1"),
+            (f64::MAX, "1.7976931348623157E308"),
+            (f64::INFINITY, "\"Infinity\""),
+            (f64::NAN, "\"NaN\""),
         ] {
             assert_eq!(said(|o| super::f64(f, o)), want);
         }
@@ -208,8 +220,15 @@ mod tests {
     #[test]
     fn decimals_as_java_prints_them() {
         for (n, scale, want) in [
-            (-12345i64, 2, "-123.45"), (1, -3, "1E+3"), (1, 10, "1E-10"), (0, 7, "0E-7"), (123, 0, "123"), (5, 3, "0.005"),
-            (123, -1, "1.23E+3"), (1, 6, "0.000001"), (1, 7, "1E-7"),
+            (-12345i64, 2, "-123.45"),
+            (1, -3, "1E+3"),
+            (1, 10, "1E-10"),
+            (0, 7, "0E-7"),
+            (123, 0, "123"),
+            (5, 3, "0.005"),
+            (123, -1, "1.23E+3"),
+            (1, 6, "0.000001"),
+            (1, 7, "1E-7"),
         ] {
             assert_eq!(said(|o| decimal(&n.to_be_bytes(), scale, o)), want);
         }

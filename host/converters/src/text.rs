@@ -3,7 +3,8 @@
 use crate::{Json, java};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use weir_model::{
-    Batch, Buffer, Converter, Format, Kind, Layout, Node, Part, Scratch, Type, Unwritable, Value, View, compile, logical, wire,
+    Batch, Buffer, Converter, Format, Kind, Layout, Node, Part, Scratch, Type, Unwritable, Value, View, compile,
+    logical, wire,
 };
 
 /// `org.apache.kafka.connect.storage.StringConverter`
@@ -256,7 +257,9 @@ impl Converter for SimpleHeader {
     fn compile(&self, root: &Node, layout: &Layout) -> Result<Option<Box<dyn Part>>, String> {
         match root.is_nothing() {
             true => Ok(None),
-            false if is_odd(root) || matches!(root.ty.kind, Kind::Any | Kind::Bytes) => Ok(Some(Printed::part(root, layout, header_root))),
+            false if is_odd(root) || matches!(root.ty.kind, Kind::Any | Kind::Bytes) => {
+                Ok(Some(Printed::part(root, layout, header_root)))
+            }
             false => compile(&Plain, root, layout, false),
         }
     }

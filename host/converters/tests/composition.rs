@@ -430,8 +430,9 @@ fn random(seed: u64) -> Box<dyn FnMut(&Shape) -> Binding> {
             p
         };
         let in_record = |p: &Path| &*p[0] == "key" || &*p[0] == "value";
-        let structs: Vec<u32> =
-            (0..n as u32).filter(|i| shape.fields[*i as usize].ty.kind == Kind::Struct && in_record(&path(*i))).collect();
+        let structs: Vec<u32> = (0..n as u32)
+            .filter(|i| shape.fields[*i as usize].ty.kind == Kind::Struct && in_record(&path(*i)))
+            .collect();
         let text = Type::new(Kind::Text).optional(true);
         let constants = [Value::text("x\"y"), Value::text(""), Value::Null];
         let source = |d: &mut Dice| match d.below(8) {
@@ -486,9 +487,8 @@ fn random(seed: u64) -> Box<dyn FnMut(&Shape) -> Binding> {
             }
         };
         let layouts: Vec<_> = (0..1 + d.below(3)).map(|_| layout(&mut d)).collect();
-        let emit = |d: &mut Dice| {
-            Verdict::Emit((0..d.below(3)).map(|_| d.below(layouts.len() as u64) as u32).collect())
-        };
+        let emit =
+            |d: &mut Dice| Verdict::Emit((0..d.below(3)).map(|_| d.below(layouts.len() as u64) as u32).collect());
         let rules = (0..d.below(4)).map(|_| Rule {
             name: "made up".into(),
             when: (0..d.below(3)).map(|_| test(&mut d)).collect(),

@@ -44,7 +44,15 @@ impl Which {
             Which::Users => vec![int("id"), text("name"), text("email"), time("created_at")],
             Which::Products => vec![int("id"), text("title"), money("price"), int("stock")],
             Which::Orders => {
-                vec![long("id"), int("user_id"), int("product_id"), int("quantity"), money("amount"), text("status"), time("placed_at")]
+                vec![
+                    long("id"),
+                    int("user_id"),
+                    int("product_id"),
+                    int("quantity"),
+                    money("amount"),
+                    text("status"),
+                    time("placed_at"),
+                ]
             }
             Which::OrdersWithCoupon => {
                 let mut all = Which::Orders.columns();
@@ -118,8 +126,13 @@ impl Wire {
         };
         let s = rest / 1_000_000;
         for (n, width, end) in [
-            (year, 4, b'-'), (month, 2, b'-'), (date, 2, b' '),
-            (s / 3600, 2, b':'), (s / 60 % 60, 2, b':'), (s % 60, 2, b'.'), (rest % 1_000_000, 6, b'+'),
+            (year, 4, b'-'),
+            (month, 2, b'-'),
+            (date, 2, b' '),
+            (s / 3600, 2, b':'),
+            (s / 60 % 60, 2, b':'),
+            (s % 60, 2, b'.'),
+            (rest % 1_000_000, 6, b'+'),
         ] {
             put(n, width, end)
         }

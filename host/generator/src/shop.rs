@@ -28,7 +28,10 @@ pub enum Status {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Placed(Order),
-    Changed { before: Order, after: Order },
+    Changed {
+        before: Order,
+        after: Order,
+    },
     Deleted(Order),
     /// a product's stock changed: (product, before, after)
     Stock(u64, u64, u64),

@@ -16,11 +16,13 @@ pub static KEYS: ConfigDef = ConfigDef {
         Key::new("rate", KeyType::Long, "Changes a second; 0: as many as the sink takes.").default("5"),
         Key::new("seed", KeyType::Long, "The same seed gives the same rows in the same order.").default("1"),
         Key::new("rows", KeyType::Long, "Ends after so many changes; 0: never.").default("0"),
-        Key::new("schema.change.after", KeyType::Long, "Orders get a column `coupon` at this change; 0: never.").default("40"),
+        Key::new("schema.change.after", KeyType::Long, "Orders get a column `coupon` at this change; 0: never.")
+            .default("40"),
         Key::new("snapshot.mode", KeyType::String, "Whether the users and products come first.")
             .default("initial")
             .one_of(&["initial", "initial_only", "no_data"]),
-        Key::new("tombstones.on.delete", KeyType::Boolean, "A record without value behind every delete.").default("true"),
+        Key::new("tombstones.on.delete", KeyType::Boolean, "A record without value behind every delete.")
+            .default("true"),
         Key::new("extended.headers.enabled", KeyType::Boolean, "The four headers that say which run made a record.")
             .default("true"),
     ],
@@ -211,7 +213,9 @@ impl Source for Generator {
         let read = |key: &str| offset.and_then(|o| o.get(key)).and_then(|v| v.as_u64());
         if let Some(seed) = read("seed").filter(|s| *s != self.seed) {
             let message = format!("the stored offset belongs to seed {seed}, and `seed` is {}", self.seed);
-            return Err(Error::input("generator.other-seed", message).help("reset the pipeline's offsets, or set the old seed"));
+            return Err(
+                Error::input("generator.other-seed", message).help("reset the pipeline's offsets, or set the old seed")
+            );
         }
         let mut shop = Shop::new(self.seed, self.change_after);
         let event = read("event").unwrap_or(0);

@@ -90,11 +90,28 @@ pub enum Meta {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Column {
     Null,
-    Bits { valid: Vec<u8>, values: Vec<u8> },
-    Ints { valid: Vec<u8>, values: Vec<i64> },
-    Floats { valid: Vec<u8>, values: Vec<f64> },
-    Text { valid: Vec<u8>, ends: Vec<u32>, data: Vec<u8> },
-    Bytes { valid: Vec<u8>, ends: Vec<u32>, data: Vec<u8> },
+    Bits {
+        valid: Vec<u8>,
+        values: Vec<u8>,
+    },
+    Ints {
+        valid: Vec<u8>,
+        values: Vec<i64>,
+    },
+    Floats {
+        valid: Vec<u8>,
+        values: Vec<f64>,
+    },
+    Text {
+        valid: Vec<u8>,
+        ends: Vec<u32>,
+        data: Vec<u8>,
+    },
+    Bytes {
+        valid: Vec<u8>,
+        ends: Vec<u32>,
+        data: Vec<u8>,
+    },
     /// for values that have no column form of their own
     Values(Vec<crate::Value>),
 }

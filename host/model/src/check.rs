@@ -58,7 +58,13 @@ impl Check {
         Check::on(0, Some(Leaf::Meta(Meta::Op)), ask, None, &"".into())
     }
 
-    fn on(guard: Presence, leaf: Option<Leaf>, ask: Ask, fallback: Option<(Presence, Value)>, unavailable: &Name) -> Check {
+    fn on(
+        guard: Presence,
+        leaf: Option<Leaf>,
+        ask: Ask,
+        fallback: Option<(Presence, Value)>,
+        unavailable: &Name,
+    ) -> Check {
         let equal = match &ask {
             Ask::Compare(Comparison::Eq, to) if fallback.is_none() => Some(to),
             _ => None,

@@ -141,7 +141,9 @@ impl Input<'_> {
                 let n = self.field(*i)?.clone();
                 match n.ty.default().cloned() {
                     // the default stands where the field is null and its parent is not
-                    Some(d) if n.fallback.is_none() => Node { guard: self.parent_guard(*i), fallback: Some((n.guard, d)), ..n },
+                    Some(d) if n.fallback.is_none() => {
+                        Node { guard: self.parent_guard(*i), fallback: Some((n.guard, d)), ..n }
+                    }
                     _ => n,
                 }
             }
@@ -149,7 +151,8 @@ impl Input<'_> {
                 if !self.computed {
                     return Err("a layout that a rule emits cannot use computed columns".into());
                 }
-                let compute = self.computes.get(*i as usize).ok_or_else(|| BindError(format!("there is no column {i}")))?;
+                let compute =
+                    self.computes.get(*i as usize).ok_or_else(|| BindError(format!("there is no column {i}")))?;
                 Node::leaf(compute.ty.clone(), Leaf::Column(self.base + *i as u16))
             }
             Source::Constant(ty, value) => Node::constant(ty.clone(), value.clone()),

@@ -1,8 +1,8 @@
 //! How a record is made from a row: trees whose leaves are cells, what the row knows beside them, computed columns, constants.
 
 use crate::{
-    AFTER, BEFORE, Batch, BindError, Cell, Codec, Column, Field, Kind, Meta, NEVER, Name, Presence, Row, Shape, Side, Type,
-    Value,
+    AFTER, BEFORE, Batch, BindError, Cell, Codec, Column, Field, Kind, Meta, NEVER, Name, Presence, Row, Shape, Side,
+    Type, Value,
 };
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -253,7 +253,14 @@ impl Layout {
     }
 }
 
-fn flatten(name: Name, node: &Node, parent: Option<u32>, guard: Presence, fields: &mut Vec<Field>, nodes: &mut Vec<Node>) {
+fn flatten(
+    name: Name,
+    node: &Node,
+    parent: Option<u32>,
+    guard: Presence,
+    fields: &mut Vec<Field>,
+    nodes: &mut Vec<Node>,
+) {
     let (index, guard) = (fields.len() as u32, guard | node.guard);
     fields.push(Field { name, parent: parent.unwrap_or(index), ty: node.ty.clone() });
     nodes.push(Node { guard, ..node.clone() });

@@ -19,7 +19,9 @@ mod value;
 pub mod wire;
 mod writer;
 
-pub use batch::{AFTER, BEFORE, Batch, Cell, Column, Mark, Meta, NEVER, Presence, Row, Run, Side, Stream, Transaction, Window};
+pub use batch::{
+    AFTER, BEFORE, Batch, Cell, Column, Mark, Meta, NEVER, Presence, Row, Run, Side, Stream, Transaction, Window,
+};
 pub use binding::{
     BindError, Binding, Comparison, Compute, Edit, Failure, Path, Read, Repr, Rule, Source, Test, Verdict,
 };

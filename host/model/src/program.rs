@@ -151,7 +151,13 @@ impl Program {
     /// Layouts that only a batch's values showed to be needed: what becomes of rows that take them, with the steps behind.
     pub fn add(&mut self, call: u16, edits: &[Edit], behind: &mut [(u16, &mut dyn Bind)]) -> Result<(), BindError> {
         let Some(at) = self.calls.get(call as usize).cloned() else { return Err("no such call".into()) };
-        let input = Input { nodes: &at.nodes, parents: &at.parents, computes: &at.binding.computes, base: at.base, computed: true };
+        let input = Input {
+            nodes: &at.nodes,
+            parents: &at.parents,
+            computes: &at.binding.computes,
+            base: at.base,
+            computed: true,
+        };
         let layout = at.layout.edit(edits, &input)?;
         let mut tail = Program { fate: Fate::Emit(0), layouts: vec![layout], ..self.empty_after() };
         for (step, bind) in behind {

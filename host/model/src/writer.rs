@@ -1,8 +1,8 @@
 //! Layout × format, compiled once: a list of (constant bytes, then one leaf). Per row nothing else runs.
 
 use crate::{
-    Batch, Body, Buffer, Cell, Codec, Column, Decode, Kind, Layout, Leaf, Meta, NEVER, Name, Node, Presence, Record, Row,
-    Scratch, Side, TAIL, Type, Value, View,
+    Batch, Body, Buffer, Cell, Codec, Column, Decode, Kind, Layout, Leaf, Meta, NEVER, Name, Node, Presence, Program,
+    Record, Row, Scratch, Side, Stream, TAIL, Type, Value, View,
 };
 use std::sync::Arc;
 
@@ -67,17 +67,51 @@ struct Op {
 enum Code {
     Nothing,
     /// null: None where the schema demands a value, and then the row fails
-    Cell { side: Side, column: u16, codec: Codec, style: i16, some: Span, null: Option<Span>, unchanged: Span },
-    Tree { side: Side, column: u16, decode: Arc<dyn Decode>, ty: Box<Type>, some: Span, null: Option<Span>, unchanged: Span },
-    Column { column: u16, ty: Box<Type>, style: i16, some: Span, null: Option<Span> },
+    Cell {
+        side: Side,
+        column: u16,
+        codec: Codec,
+        style: i16,
+        some: Span,
+        null: Option<Span>,
+        unchanged: Span,
+    },
+    Tree {
+        side: Side,
+        column: u16,
+        decode: Arc<dyn Decode>,
+        ty: Box<Type>,
+        some: Span,
+        null: Option<Span>,
+        unchanged: Span,
+    },
+    Column {
+        column: u16,
+        ty: Box<Type>,
+        style: i16,
+        some: Span,
+        null: Option<Span>,
+    },
     /// anything else that only a value tree can show
-    Slow { leaf: Box<Leaf>, ty: Box<Type>, some: Span, null: Option<Span> },
+    Slow {
+        leaf: Box<Leaf>,
+        ty: Box<Type>,
+        some: Span,
+        null: Option<Span>,
+    },
     Int(Meta),
     Text(Meta),
     /// where the row lacks a bit: write this instead, and go on there
-    Unless { bits: Presence, instead: Option<Span>, to: u32 },
+    Unless {
+        bits: Presence,
+        instead: Option<Span>,
+        to: u32,
+    },
     /// ops that give the same bytes for a whole transaction
-    Cached { slot: u32, ops: Vec<Op> },
+    Cached {
+        slot: u32,
+        ops: Vec<Op>,
+    },
 }
 
 /// Ops of one root.
@@ -111,18 +145,40 @@ pub struct RowError {
     pub place: String,
 }
 
+/// Headers of a record, in order.
+enum Headers {
+    /// a run of headers that are the same in every record: rendered once
+    Constant {
+        bytes: Buffer,
+        /// within `bytes`
+        ends: Vec<u32>,
+        /// see [`Record::null_header`]
+        nulls: u32,
+    },
+    Written {
+        name: Name,
+        part: Box<dyn Part>,
+        null: u32,
+    },
+}
+
 /// A layout's record writer.
 pub struct Writer {
     key: Option<Box<dyn Part>>,
     value: Option<Box<dyn Part>>,
-    headers: Vec<(Name, Option<Box<dyn Part>>)>,
+    headers: Vec<Headers>,
     timestamp: Node,
     partition: Node,
     route: u16,
 }
 
 /// Compiles a root for a format. `cache`: keep the bytes that a transaction's rows share.
-pub fn compile<F: Format>(format: &F, root: &Node, layout: &Layout, cache: bool) -> Result<Option<Box<dyn Part>>, String> {
+pub fn compile<F: Format>(
+    format: &F,
+    root: &Node,
+    layout: &Layout,
+    cache: bool,
+) -> Result<Option<Box<dyn Part>>, String> {
     if root.is_nothing() {
         return Ok(None);
     }
@@ -530,7 +586,9 @@ fn column_value<F: Format>(
     let view = match column {
         Column::Bits { values, .. } => View::Bool(*values.get(i).ok_or(Unwritable)? != 0),
         Column::Ints { values, .. } => View::Int(*values.get(i).ok_or(Unwritable)?),
-        Column::Floats { values, .. } if ty.kind == Kind::Float32 => View::Float32(*values.get(i).ok_or(Unwritable)? as f32),
+        Column::Floats { values, .. } if ty.kind == Kind::Float32 => {
+            View::Float32(*values.get(i).ok_or(Unwritable)? as f32)
+        }
         Column::Floats { values, .. } => View::Float(*values.get(i).ok_or(Unwritable)?),
         Column::Text { .. } if ty.is(crate::logical::DECIMAL) => {
             let scale = ty.get_parameter("scale").and_then(|s| s.parse().ok()).ok_or(Unwritable)?;
@@ -544,6 +602,41 @@ fn column_value<F: Format>(
     F::value(view, style, out)
 }
 
+// === impl Headers ===
+
+impl Headers {
+    /// Adds a header that is the same in every record.
+    fn constant(all: &mut Vec<Headers>, part: Option<Box<dyn Part>>, null: u32) -> Result<(), String> {
+        if !matches!(all.last(), Some(Headers::Constant { .. })) {
+            all.push(Headers::Constant { bytes: Buffer::default(), ends: vec![], nulls: 0 });
+        }
+        if let Some(Headers::Constant { bytes, ends, nulls }) = all.last_mut() {
+            let has = match part {
+                Some(mut part) => {
+                    let written = part.write(&nobodys_row(), 0, &mut Scratch::default(), bytes);
+                    written.map_err(|_| "a constant header holds a value that its schema does not allow".to_string())?
+                }
+                None => false,
+            };
+            ends.push(bytes.len() as u32);
+            *nulls |= if has { 0 } else { null };
+        }
+        Ok(())
+    }
+}
+
+fn is_constant(node: &Node) -> bool {
+    node.guard == 0 && node.fallback.is_none() && matches!(&node.body, Body::Leaf(Leaf::Constant(_)))
+}
+
+/// A row for writers that look at none.
+fn nobodys_row() -> Batch {
+    let stream = Stream { id: 0, name: "".into(), width: 0, program: Program::default() };
+    let mut batch = Batch::new(Arc::new(stream), Default::default(), 0);
+    batch.rows.push(Row::default());
+    batch
+}
+
 // === impl Writer ===
 
 impl Writer {
@@ -555,11 +648,18 @@ impl Writer {
         value: &dyn Converter,
         header: &dyn Converter,
     ) -> Result<Writer, String> {
-        let headers = layout.headers.iter().map(|(n, h)| Ok((n.clone(), header.compile(h, layout)?)));
+        let mut headers = vec![];
+        for (i, (name, node)) in layout.headers.iter().enumerate() {
+            let (part, null) = (header.compile(node, layout)?, Record::null_header(i));
+            match part {
+                Some(part) if !is_constant(node) => headers.push(Headers::Written { name: name.clone(), part, null }),
+                part => Headers::constant(&mut headers, part, null)?,
+            }
+        }
         Ok(Writer {
             key: key.compile(&layout.key, layout)?,
             value: value.compile(&layout.value, layout)?,
-            headers: headers.collect::<Result<_, String>>()?,
+            headers,
             timestamp: layout.timestamp.clone(),
             partition: layout.partition.clone(),
             route,
@@ -607,17 +707,22 @@ impl Writer {
             }
         }
         record.value = out.data.len() as u32;
-        for (i, (name, part)) in self.headers.iter_mut().enumerate() {
-            match part {
-                Some(p) => {
-                    let done = p.write(batch, r, &mut out.scratch, &mut out.data);
-                    if !done.map_err(|op| (name.clone(), p.place(op).to_string()))? {
-                        record.has |= Record::null_header(i)
-                    }
+        for headers in &mut self.headers {
+            match headers {
+                Headers::Constant { bytes, ends, nulls } => {
+                    let start = out.data.len() as u32;
+                    out.data.put(bytes);
+                    out.header_ends.extend(ends.iter().map(|e| start + e));
+                    record.has |= *nulls
                 }
-                None => record.has |= Record::null_header(i),
+                Headers::Written { name, part, null } => {
+                    let done = part.write(batch, r, &mut out.scratch, &mut out.data);
+                    if !done.map_err(|op| (name.clone(), part.place(op).to_string()))? {
+                        record.has |= *null
+                    }
+                    out.header_ends.push(out.data.len() as u32)
+                }
             }
-            out.header_ends.push(out.data.len() as u32)
         }
         if let Some(row) = batch.rows.get(r as usize) {
             if let Some(ms) = int(&self.timestamp, batch, row, r) {
@@ -632,7 +737,10 @@ impl Writer {
 
     /// To be called when another batch begins.
     pub fn forget(&mut self) {
-        let headers = self.headers.iter_mut().filter_map(|h| h.1.as_mut());
+        let headers = self.headers.iter_mut().filter_map(|h| match h {
+            Headers::Constant { .. } => None,
+            Headers::Written { part, .. } => Some(part),
+        });
         self.key.iter_mut().chain(self.value.iter_mut()).chain(headers).for_each(|p| p.forget())
     }
 }

@@ -154,7 +154,9 @@ impl Types {
             };
             by_oid.insert(info.oid, info);
         }
-        for r in connection.simple_query("SELECT enumtypid, enumlabel FROM pg_enum ORDER BY enumtypid, enumsortorder")? {
+        for r in
+            connection.simple_query("SELECT enumtypid, enumlabel FROM pg_enum ORDER BY enumtypid, enumsortorder")?
+        {
             if let Some(info) = by_oid.get_mut(&number::<u32>(&r, 0)) {
                 info.labels.push(text(&r, 1).into())
             }

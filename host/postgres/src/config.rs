@@ -46,7 +46,8 @@ impl Config {
         let mut envelope = Envelope::new(context);
         envelope.tombstones = settings.flag(&KEYS, "tombstones.on.delete")?;
         envelope.unavailable = text("unavailable.value.placeholder").unwrap_or_default().into();
-        let columns = ColumnFilter { include: patterns("column.include.list")?, exclude: patterns("column.exclude.list")? };
+        let columns =
+            ColumnFilter { include: patterns("column.include.list")?, exclude: patterns("column.exclude.list")? };
         let mode = match text("snapshot.mode").unwrap_or("initial").to_ascii_lowercase().as_str() {
             "initial_only" => SnapshotMode::InitialOnly,
             "no_data" | "never" | "schema_only" => SnapshotMode::NoData,
@@ -103,8 +104,11 @@ fn skipped(list: &[&str]) -> Result<Skipped, Error> {
             "t" => s.truncate = true,
             "r" | "none" => {}
             other => {
-                return Err(Error::input("config.not-allowed", format!("`skipped.operations` cannot hold \"{other}\""))
-                    .help("some of c, u, d, t; or none"));
+                return Err(Error::input(
+                    "config.not-allowed",
+                    format!("`skipped.operations` cannot hold \"{other}\""),
+                )
+                .help("some of c, u, d, t; or none"));
             }
         }
     }
@@ -115,14 +119,19 @@ fn connect(settings: &Settings) -> Result<ConnectOptions, Error> {
     let text = |key: &str| settings.text(&KEYS, key).map(str::trim).filter(|t| !t.is_empty());
     let mut options = match text("url") {
         Some(url) => of_url(url)?,
-        None => ConnectOptions { host: String::new(), user: String::new(), database: String::new(), ..Default::default() },
+        None => {
+            ConnectOptions { host: String::new(), user: String::new(), database: String::new(), ..Default::default() }
+        }
     };
     let path = |key: &str| text(key).map(std::path::PathBuf::from);
     if let Some(host) = text("database.hostname") {
         options.host = host.into()
     }
-    if let (true, Some(port)) = (settings.values.contains_key("database.port"), settings.number(&KEYS, "database.port")?) {
-        options.port = u16::try_from(port).map_err(|_| Error::input("config.wrong-type", "`database.port` is no port"))?
+    if let (true, Some(port)) =
+        (settings.values.contains_key("database.port"), settings.number(&KEYS, "database.port")?)
+    {
+        options.port =
+            u16::try_from(port).map_err(|_| Error::input("config.wrong-type", "`database.port` is no port"))?
     }
     if let Some(user) = text("database.user") {
         options.user = user.into()
@@ -203,7 +212,10 @@ mod tests {
     #[test]
     fn a_url_says_it_all() {
         let o = of_url("postgres://we%40ir:pa:ss@db.example:5433/shop?sslmode=require").unwrap();
-        assert_eq!((o.host.as_str(), o.port, o.user.as_str(), o.database.as_str()), ("db.example", 5433, "we@ir", "shop"));
+        assert_eq!(
+            (o.host.as_str(), o.port, o.user.as_str(), o.database.as_str()),
+            ("db.example", 5433, "we@ir", "shop")
+        );
         assert_eq!(o.password.as_deref(), Some("pa:ss"));
         assert_eq!(o.sslmode, SslMode::Require);
         assert_eq!(of_url("mysql://x").unwrap_err().code(), "postgres.url");

@@ -206,7 +206,14 @@ impl Decoder {
 
     /// Reads whole frames into the window until the bytes, or the limit, are used up; says how many bytes it took. The window's
     /// batches get their buffer from [`Decoder::seal`].
-    pub fn decode(&mut self, wire: &[u8], window: &mut Window, limit: Limit, now_ns: i64, describe: Describe) -> Result<usize, Error> {
+    pub fn decode(
+        &mut self,
+        wire: &[u8],
+        window: &mut Window,
+        limit: Limit,
+        now_ns: i64,
+        describe: Describe,
+    ) -> Result<usize, Error> {
         self.now_ns = now_ns;
         self.open.clear();
         self.last = None;

@@ -37,15 +37,19 @@ pub fn ensure(
     captured: &[(String, String)],
     via_root: bool,
 ) -> Result<(), Error> {
-    let found = connection.simple_query(&format!("SELECT puballtables FROM pg_publication WHERE pubname = {}", literal(name)))?;
+    let found = connection
+        .simple_query(&format!("SELECT puballtables FROM pg_publication WHERE pubname = {}", literal(name)))?;
     let all = found.first().and_then(|r| r.first()).and_then(|f| f.as_deref()).map(|f| f == "t");
     let list = captured.iter().map(|(s, t)| qualified(s, t)).collect::<Vec<_>>().join(", ");
     let root = if via_root { " WITH (publish_via_partition_root = true)" } else { "" };
     let name_sql = quoted(name);
     let sql = match (mode, all) {
         (Autocreate::Disabled, None) => {
-            return Err(Error::environment("postgres.publication-missing", format!("there is no publication `{name}`"))
-                .help(format!("CREATE PUBLICATION {name_sql} FOR TABLE …; or set `publication.autocreate.mode`")));
+            return Err(Error::environment(
+                "postgres.publication-missing",
+                format!("there is no publication `{name}`"),
+            )
+            .help(format!("CREATE PUBLICATION {name_sql} FOR TABLE …; or set `publication.autocreate.mode`")));
         }
         (Autocreate::AllTables, None) => format!("CREATE PUBLICATION {name_sql} FOR ALL TABLES{root}"),
         (Autocreate::NoTables, None) => format!("CREATE PUBLICATION {name_sql}{root}"),
@@ -55,11 +59,16 @@ pub fn ensure(
         }
         (Autocreate::Filtered, None) => format!("CREATE PUBLICATION {name_sql} FOR TABLE {list}{root}"),
         (Autocreate::Filtered, Some(false)) => {
-            let sql = format!("SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = {}", literal(name));
-            let mut published: Vec<_> = connection.simple_query(&sql)?.into_iter().map(|r| {
-                let mut fields = r.into_iter().map(Option::unwrap_or_default);
-                (fields.next().unwrap_or_default(), fields.next().unwrap_or_default())
-            }).collect();
+            let sql =
+                format!("SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = {}", literal(name));
+            let mut published: Vec<_> = connection
+                .simple_query(&sql)?
+                .into_iter()
+                .map(|r| {
+                    let mut fields = r.into_iter().map(Option::unwrap_or_default);
+                    (fields.next().unwrap_or_default(), fields.next().unwrap_or_default())
+                })
+                .collect();
             let mut wanted = captured.to_vec();
             published.sort();
             wanted.sort();
@@ -70,6 +79,10 @@ pub fn ensure(
         }
         _ => return Ok(()),
     };
-    tracing::info!(publication = name, "{}", if all.is_none() { "creating the publication" } else { "setting the publication's tables" });
+    tracing::info!(
+        publication = name,
+        "{}",
+        if all.is_none() { "creating the publication" } else { "setting the publication's tables" }
+    );
     connection.simple_query(&sql).map(|_| ())
 }

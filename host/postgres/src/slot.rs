@@ -53,7 +53,8 @@ pub fn look(connection: &mut Connection, name: &str) -> Result<Option<Slot>, Err
         wal_status: text(4).into(),
     };
     if slot.plugin != "pgoutput" {
-        let message = format!("the replication slot `{name}` uses the plugin `{}`, and weir reads `pgoutput`", slot.plugin);
+        let message =
+            format!("the replication slot `{name}` uses the plugin `{}`, and weir reads `pgoutput`", slot.plugin);
         return Err(Error::environment("postgres.slot-plugin", message)
             .help(format!("set another `slot.name`, or drop it: SELECT pg_drop_replication_slot({})", literal(name))));
     }
@@ -73,7 +74,8 @@ pub fn create(connection: &mut Connection, name: &str, export: bool, temporary: 
     let temporary = if temporary { " TEMPORARY" } else { "" };
     let snapshot = if export { "EXPORT_SNAPSHOT" } else { "NOEXPORT_SNAPSHOT" };
     let name = crate::server_error::quoted(name);
-    let rows = connection.simple_query(&format!("CREATE_REPLICATION_SLOT {name}{temporary} LOGICAL pgoutput {snapshot}"))?;
+    let rows =
+        connection.simple_query(&format!("CREATE_REPLICATION_SLOT {name}{temporary} LOGICAL pgoutput {snapshot}"))?;
     let row = rows.first();
     let text = |i: usize| row.and_then(|r| r.get(i)).and_then(|f| f.as_deref());
     let consistent_point = text(1).and_then(parse_lsn);

@@ -46,7 +46,11 @@ pub struct Snapshot {
 
 enum Message {
     /// the session is set up: the exporting connection is free
-    Imported { tables: usize, rows: Option<u64>, transaction: u64 },
+    Imported {
+        tables: usize,
+        rows: Option<u64>,
+        transaction: u64,
+    },
     /// the table that the next chunks are of
     Table(String),
     Chunk(Chunk),
@@ -119,7 +123,9 @@ impl Snapshot {
                 }
             },
             Err(RecvTimeoutError::Timeout) => Ok(Read::Nothing),
-            Err(RecvTimeoutError::Disconnected) => Err(Error::retry("postgres.snapshot", "the snapshot's reader ended early")),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(Error::retry("postgres.snapshot", "the snapshot's reader ended early"))
+            }
         }
     }
 
@@ -190,7 +196,8 @@ fn tuple(mut frame: &[u8], mut at: usize, width: usize, cells: &mut Vec<Cell>) -
     let start = cells.len() as u32;
     let mut n = 2;
     for _ in 0..width {
-        let len = frame.get(n..).and_then(|b| b.first_chunk::<4>()).map(|b| i32::from_be_bytes(*b)).ok_or_else(broken)?;
+        let len =
+            frame.get(n..).and_then(|b| b.first_chunk::<4>()).map(|b| i32::from_be_bytes(*b)).ok_or_else(broken)?;
         n += 4;
         cells.push(match u32::try_from(len) {
             Err(_) => Cell::NULL,
@@ -213,7 +220,8 @@ fn read(plan: Plan, send: &SyncSender<Result<Message, Error>>) -> Result<(), Err
     connection.simple_query("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
     connection.simple_query(&format!("SET TRANSACTION SNAPSHOT {}", catalogue::literal(&plan.snapshot)))?;
     let sql = "SELECT CASE WHEN pg_is_in_recovery() THEN 0 ELSE txid_current() END";
-    let transaction = connection.simple_query(sql)?.first().and_then(|r| r.first()?.as_deref()?.parse().ok()).unwrap_or(0);
+    let transaction =
+        connection.simple_query(sql)?.first().and_then(|r| r.first()?.as_deref()?.parse().ok()).unwrap_or(0);
     let types = catalogue::Types::read(&mut connection)?;
     let mut tables = vec![];
     for (schema, table) in &plan.tables {

@@ -27,7 +27,13 @@ struct Postgres {
 enum State {
     Stopped,
     /// the connection holds the slot that exported the snapshot, and will stream when it is read
-    Snapshot { snapshot: Box<Snapshot>, replication: Box<Connection>, place: Place, floor: u64, temporary: bool },
+    Snapshot {
+        snapshot: Box<Snapshot>,
+        replication: Box<Connection>,
+        place: Place,
+        floor: u64,
+        temporary: bool,
+    },
     Streaming(Box<Streaming>),
     Ended,
 }
@@ -137,14 +143,19 @@ impl Postgres {
 
 /// `wal_level` and the encoding, said in our words before the server says them in its own.
 fn check_server(sql: &mut Connection) -> Result<(), Error> {
-    let rows = sql.simple_query("SELECT current_setting('wal_level'), current_setting('server_encoding'), pg_is_in_recovery()")?;
+    let rows = sql
+        .simple_query("SELECT current_setting('wal_level'), current_setting('server_encoding'), pg_is_in_recovery()")?;
     let text = |i: usize| rows.first().and_then(|r| r.get(i)).and_then(|f| f.as_deref()).unwrap_or_default();
     if text(0) != "logical" {
-        return Err(Error::environment("postgres.wal-level", format!("the server's wal_level is `{}`, and must be `logical`", text(0)))
-            .help("ALTER SYSTEM SET wal_level = logical; then restart the server"));
+        return Err(Error::environment(
+            "postgres.wal-level",
+            format!("the server's wal_level is `{}`, and must be `logical`", text(0)),
+        )
+        .help("ALTER SYSTEM SET wal_level = logical; then restart the server"));
     }
     if sql.major_version() < 14 {
-        let message = format!("the server is PostgreSQL {}, and the least that is supported is 14", sql.major_version());
+        let message =
+            format!("the server is PostgreSQL {}, and the least that is supported is 14", sql.major_version());
         return Err(Error::environment("postgres.version", message).help("upgrade the server"));
     }
     Ok(())
@@ -160,8 +171,11 @@ fn quoted_list(name: &str) -> String {
 }
 
 fn gone(slot: &str) -> Error {
-    Error::environment("postgres.slot-gone", format!("there is a stored offset, but no replication slot `{slot}` any more"))
-        .help("changes since then are lost: reset the pipeline's offsets and take a new snapshot")
+    Error::environment(
+        "postgres.slot-gone",
+        format!("there is a stored offset, but no replication slot `{slot}` any more"),
+    )
+    .help("changes since then are lost: reset the pipeline's offsets and take a new snapshot")
 }
 
 fn ahead(slot: &str, place: Place, confirmed: u64) -> Error {
@@ -252,7 +266,8 @@ impl Source for Postgres {
         if self.config.mode != SnapshotMode::InitialOnly {
             if temporary {
                 // its slot was only for the snapshot, and goes with its session
-                let options = ConnectOptions { replication: true, options: session(&self.config), ..self.config.connect.clone() };
+                let options =
+                    ConnectOptions { replication: true, options: session(&self.config), ..self.config.connect.clone() };
                 *replication = Connection::connect(&options)?;
             }
             self.state = State::Streaming(Box::new(self.stream(*replication, place, floor)?));
@@ -286,7 +301,8 @@ impl Source for Postgres {
             let _ = streaming.replication.stop();
         }
         if for_good && self.config.drop_slot {
-            let dropped = Connection::connect(&self.config.connect).and_then(|mut c| slot::drop(&mut c, &self.config.slot));
+            let dropped =
+                Connection::connect(&self.config.connect).and_then(|mut c| slot::drop(&mut c, &self.config.slot));
             if let Err(e) = dropped {
                 warn!(slot = self.config.slot, code = e.code(), "the slot could not be dropped: {e}")
             }
@@ -401,7 +417,12 @@ impl Catalogue {
             schema: relation.schema.clone(),
             table: relation.table.clone(),
             columns: vec![],
-            key: relation.columns.iter().filter(|c| c.key && relation.replica_identity != b'f').map(|c| c.name.clone()).collect(),
+            key: relation
+                .columns
+                .iter()
+                .filter(|c| c.key && relation.replica_identity != b'f')
+                .map(|c| c.name.clone())
+                .collect(),
             rows: None,
         });
         let captured = config.naming.changes(relation, &info, &types, Wire::Text);

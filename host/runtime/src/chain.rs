@@ -179,7 +179,11 @@ impl Chain {
     fn compile(&mut self, bound: &mut Bound, stream: &Stream) -> Result<(), Error> {
         for layout in bound.program.layouts.iter().skip(bound.writers.len()) {
             let fail = |e: String| {
-                Error::new("chain.unwritable", weir_api::Cure::None, format!("`{}` cannot be written: {e}", stream.name))
+                Error::new(
+                    "chain.unwritable",
+                    weir_api::Cure::None,
+                    format!("`{}` cannot be written: {e}", stream.name),
+                )
             };
             let topic = layout.topic_name().ok_or_else(|| fail("its topic differs from row to row".into()))?.clone();
             let headers = layout.headers.iter().map(|h| h.0.clone()).collect();
@@ -373,7 +377,8 @@ impl Chain {
         let header_ends = std::mem::take(&mut out.header_ends);
         out.header_ends.reserve(header_ends.len());
         result.records += records.len() as u64;
-        let block = Block { id: *next, data: Bytes::from(data.into_vec()), records, header_ends, routes: routes.to_vec() };
+        let block =
+            Block { id: *next, data: Bytes::from(data.into_vec()), records, header_ends, routes: routes.to_vec() };
         *next += 1;
         result.blocks.push(Arc::new(block));
     }
@@ -432,7 +437,9 @@ fn append(to: &mut Column, from: &Column, i: u32, rows: usize) {
             data.extend_from_slice(blob);
             ends.push(data.len() as u32)
         }
-        (Column::Values(values), Column::Values(other)) => values.push(other.get(i as usize).cloned().unwrap_or_default()),
+        (Column::Values(values), Column::Values(other)) => {
+            values.push(other.get(i as usize).cloned().unwrap_or_default())
+        }
         _ => {}
     }
 }

@@ -11,7 +11,7 @@ mod retry;
 mod task;
 
 pub use chain::{Blocks, Chain, Converters, OnError, RowFailure, Step};
+pub use counters::{Counters, State, Totals};
 pub use ledger::Ledger;
 pub use retry::Backoff;
-pub use counters::{Counters, State, Totals};
 pub use task::{OffsetStore, Outcome, Stop, Task, TaskOptions};

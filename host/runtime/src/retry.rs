@@ -15,7 +15,8 @@ pub struct Backoff {
 
 impl Backoff {
     pub fn new(least: Duration, most: Duration) -> Self {
-        let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64);
+        let seed =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64);
         Backoff { least, most: most.max(least), next: least, seed: seed | 1 }
     }
 

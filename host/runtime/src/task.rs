@@ -129,7 +129,12 @@ impl Task {
             let wait = backoff.wait();
             self.counters.retry();
             self.counters.state(State::Retrying);
-            warn!(pipeline = self.name, code = error.code(), wait_ms = wait.as_millis() as u64, "{error}; trying again");
+            warn!(
+                pipeline = self.name,
+                code = error.code(),
+                wait_ms = wait.as_millis() as u64,
+                "{error}; trying again"
+            );
             let until = Instant::now() + wait;
             while Instant::now() < until {
                 if stop.is_asked() {
@@ -183,7 +188,13 @@ impl Task {
         Ok(Outcome::Stopped)
     }
 
-    fn window(&mut self, round: &mut Round, window: &mut Window, end: Option<Position>, stop: &Stop) -> Result<(), Error> {
+    fn window(
+        &mut self,
+        round: &mut Round,
+        window: &mut Window,
+        end: Option<Position>,
+        stop: &Stop,
+    ) -> Result<(), Error> {
         let blocks = self.chain.run(window)?;
         self.counters.window(&blocks, |step| self.chain.step_name(step));
         if let Some(ms) = last_change(window) {
@@ -196,8 +207,10 @@ impl Task {
         if let Some(failed) = blocks.failed {
             // what came before the row is made safe, so that a restart begins as near to it as it can
             self.drain(round)?;
-            let message = format!("`{}` failed for a row of `{}`: {}", failed.step, failed.stream, failed.failure.message);
-            let help = format!("set `on-error = \"skip\"` for this step to go on without such rows ({})", failed.failure.code);
+            let message =
+                format!("`{}` failed for a row of `{}`: {}", failed.step, failed.stream, failed.failure.message);
+            let help =
+                format!("set `on-error = \"skip\"` for this step to go on without such rows ({})", failed.failure.code);
             return Err(Error::new("row.failed", weir_api::Cure::None, message).help(help));
         }
         if let Some(position) = end {
@@ -266,8 +279,12 @@ impl Task {
 
 fn undelivered(options: &TaskOptions) -> Error {
     let seconds = options.drain.as_secs();
-    Error::new("task.undelivered", weir_api::Cure::None, format!("the sink did not take what was under way within {seconds} s"))
-        .help("nothing is lost: the next start goes on from the last stored offset")
+    Error::new(
+        "task.undelivered",
+        weir_api::Cure::None,
+        format!("the sink did not take what was under way within {seconds} s"),
+    )
+    .help("nothing is lost: the next start goes on from the last stored offset")
 }
 
 fn last_change(window: &Window) -> Option<i64> {

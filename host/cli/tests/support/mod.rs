@@ -38,7 +38,11 @@ impl Place {
     }
     fn command(&self, args: &[&str]) -> Command {
         let mut c = Command::new(env!("CARGO_BIN_EXE_weir"));
-        c.args(args).current_dir(self.dir.path()).env("WEIR_DATA_DIR", self.path("data")).env("NO_COLOR", "1").env("COLUMNS", "100");
+        c.args(args)
+            .current_dir(self.dir.path())
+            .env("WEIR_DATA_DIR", self.path("data"))
+            .env("NO_COLOR", "1")
+            .env("COLUMNS", "100");
         c.env_remove("WEIR_LOG").stdin(Stdio::null());
         c
     }

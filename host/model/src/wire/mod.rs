@@ -22,9 +22,13 @@ pub enum Codec {
     FloatText,
     BoolText,
     /// "-12.30" → unscaled bytes at this scale
-    DecimalText { scale: i16 },
+    DecimalText {
+        scale: i16,
+    },
     /// "2026-01-05 12:34:56.7+00" → "2026-01-05T12:34:56.700000Z"
-    ZonedText { precision: u8 },
+    ZonedText {
+        precision: u8,
+    },
     /// "\x0a1b"
     HexText,
     /// a date as days since the epoch
@@ -45,8 +49,12 @@ pub enum Codec {
     Float64,
     Bool,
     Uuid,
-    Decimal { scale: i16 },
-    Zoned { precision: u8 },
+    Decimal {
+        scale: i16,
+    },
+    Zoned {
+        precision: u8,
+    },
     Date,
     Time(Unit),
     Timestamp(Unit),

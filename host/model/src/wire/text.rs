@@ -42,7 +42,8 @@ pub fn hex<'a>(text: &[u8], scratch: &'a mut Scratch) -> Option<&'a [u8]> {
 /// "2026-01-05 12:34:56.7+00" → "2026-01-05T12:34:56.700000Z": fractions padded to the column's precision.
 #[inline]
 pub fn zoned<'a>(text: &[u8], precision: u8, scratch: &'a mut Scratch) -> Option<&'a [u8]> {
-    let Some(body) = text.strip_suffix(b"+00").filter(|b| matches!(b.len(), 19..=26) && b.get(10) == Some(&b' ')) else {
+    let Some(body) = text.strip_suffix(b"+00").filter(|b| matches!(b.len(), 19..=26) && b.get(10) == Some(&b' '))
+    else {
         return zoned_rare(text, precision, scratch);
     };
     let out = &mut scratch.small;

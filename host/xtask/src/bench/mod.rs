@@ -5,6 +5,7 @@
 
 mod case;
 mod latency;
+mod micro;
 mod report;
 mod stage;
 mod system;
@@ -36,6 +37,9 @@ pub struct Args {
     /// Runs of each case and system; all are shown
     #[arg(long, value_name = "N", default_value_t = 1)]
     repeat: u32,
+    /// What a row costs, without a database and without Kafka
+    #[arg(long, conflicts_with_all = ["case", "only", "sink", "repeat", "weir"])]
+    micro: bool,
     /// One JSON object a line
     #[arg(long)]
     json: bool,
@@ -51,6 +55,9 @@ enum Sink {
 }
 
 pub fn run(args: &Args) -> Result<()> {
+    if args.micro {
+        return micro::run(args.json);
+    }
     let binary = checkout::weir(args.weir.as_deref(), true)?;
     let cases: Vec<&Case> = match (args.sink, args.case.is_empty()) {
         (Sink::Discard, _) => vec![&case::DISCARD],
