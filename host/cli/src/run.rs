@@ -22,7 +22,7 @@ use weir_runtime::{Chain, Counters, OffsetStore, Outcome, Stop, Task, TaskOption
 use weir_store::{Change, Embedded, Store};
 
 /// A block of serialised records is cut at about this size.
-const BLOCK_BYTES: usize = 512 << 10;
+const BLOCK_BYTES: usize = 256 << 10;
 const WINDOW: Limit = Limit { rows: 4096, bytes: 2 << 20 };
 
 /// A pipeline at work.

@@ -18,7 +18,9 @@ pub struct Component {
 
 /// A component's own check of all its settings.
 #[derive(Clone)]
-pub struct Check(Arc<dyn Fn(&Settings) -> Vec<Finding> + Send + Sync>);
+pub struct Check(Arc<CheckFn>);
+
+type CheckFn = dyn Fn(&Settings) -> Vec<Finding> + Send + Sync;
 
 /// All of them. `Default` has nothing.
 #[derive(Clone, Debug, Default)]

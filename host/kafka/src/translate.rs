@@ -16,8 +16,8 @@ const BASE: &[(&str, &str)] = &[
     // Java's producer keeps records of one key together by this hash; librdkafka's own default is another.
     ("partitioner", "murmur2_random"),
     // A record with four headers costs librdkafka about 1 kB beside its bytes, which `buffer.memory` does not count. Five
-    // requests of 1 MB under way hold some 6,000 records of ordinary size: five times that keeps them full.
-    ("queue.buffering.max.messages", "32768"),
+    // requests of 1 MB under way hold some 6,000 records of ordinary size: this is more than twice that.
+    ("queue.buffering.max.messages", "16384"),
     ("queue.buffering.max.kbytes", "65536"),
     ("message.max.bytes", "1048576"),
     // Measured (`examples/throughput.rs`): the throughput and the CPU of 5 ms, a lone record acknowledged after 1.6 ms instead of
