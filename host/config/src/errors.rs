@@ -55,8 +55,12 @@ pub static TOML: ConfigDef = ConfigDef {
         Key::new("dead-letter.file", KeyType::String, "File of the dead letters, one JSON object a line."),
         Key::new("retry.timeout", KeyType::String, "How long a failing operation is tried again, as \"5m\"."),
         Key::new("retry.delay.max", KeyType::String, "The longest pause between two tries, as \"30s\"."),
-        Key::new("log.enable", KeyType::Boolean, "Whether failures are logged.").default("true"),
-        Key::new("log.include.messages", KeyType::Boolean, "Whether the log may hold the record.").default("false"),
+        Key::new("log.enable", KeyType::Boolean, "Whether failures are logged.")
+            .default("true")
+            .ignored("a row that ends its pipeline is always reported, and one that is skipped is counted"),
+        Key::new("log.include.messages", KeyType::Boolean, "Whether the log may hold the record.")
+            .default("false")
+            .ignored("a row's values are never logged"),
     ],
     prefixes: &[],
 };
@@ -71,9 +75,12 @@ pub static CONNECT: ConfigDef = ConfigDef {
             .default("0"),
         Key::new("errors.retry.delay.max.ms", KeyType::Long, "The longest pause between two tries, ms.")
             .default("60000"),
-        Key::new("errors.log.enable", KeyType::Boolean, "Whether failures are logged.").default("false"),
+        Key::new("errors.log.enable", KeyType::Boolean, "Whether failures are logged.")
+            .default("false")
+            .ignored("a row that ends its pipeline is always reported, and one that is skipped is counted"),
         Key::new("errors.log.include.messages", KeyType::Boolean, "Whether the log may hold the record.")
-            .default("false"),
+            .default("false")
+            .ignored("a row's values are never logged"),
         Key::new("errors.deadletterqueue.topic.name", KeyType::String, "Topic of a sink connector's dead letters.")
             .default(""),
         Key::new("errors.deadletterqueue.topic.replication.factor", KeyType::Short, "Replicas of that topic.")
