@@ -15,7 +15,6 @@
 //!   goes back to the last stored offset. Nothing is produced again behind later records.
 
 use crate::Error;
-use bytes::Bytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use weir_model::{Record, Route};
@@ -27,10 +26,11 @@ pub type BlockId = u64;
 #[derive(Debug)]
 pub struct Block {
     pub id: BlockId,
-    pub data: Bytes,
+    pub data: Vec<u8>,
     pub records: Vec<Record>,
     pub header_ends: Vec<u32>,
-    pub routes: Vec<Arc<Route>>,
+    /// the task's, so far: numbers stay as they are, and blocks with the same ones share them
+    pub routes: Arc<[Arc<Route>]>,
 }
 
 /// See the module's contract.

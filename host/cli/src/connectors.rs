@@ -95,7 +95,8 @@ fn text(chosen: &Chosen) -> Text {
 }
 
 pub fn converters(plan: &Plan) -> Result<Converters, Error> {
-    Ok(Converters { key: converter(&plan.key)?, value: converter(&plan.value)?, header: Arc::new(SimpleHeader) })
+    let (key, value) = (converter(&plan.key)?, converter(&plan.value)?);
+    Ok(Converters { key, value, header: Arc::new(SimpleHeader), on_error: on_error(plan.errors.on_error) })
 }
 
 fn converter(chosen: &Chosen) -> Result<Arc<dyn Converter>, Error> {
@@ -117,11 +118,15 @@ fn converter(chosen: &Chosen) -> Result<Arc<dyn Converter>, Error> {
 /// The chain's steps, in order.
 pub fn steps(plan: &Plan, guests: &Guests) -> Result<Vec<Step>, Error> {
     let step = |t: &Transform| {
-        let on_error = match t.on_error {
-            weir_config::errors::OnError::Skip => OnError::Skip,
-            _ => OnError::Fail,
-        };
-        Ok(Step { name: t.name.as_str().into(), transform: guests.transform(t)?, on_error })
+        Ok(Step { name: t.name.as_str().into(), transform: guests.transform(t)?, on_error: on_error(t.on_error) })
     };
     plan.transforms.iter().map(step).collect()
+}
+
+/// Dead letters are refused before a pipeline runs.
+fn on_error(chosen: weir_config::errors::OnError) -> OnError {
+    match chosen {
+        weir_config::errors::OnError::Skip => OnError::Skip,
+        weir_config::errors::OnError::Fail | weir_config::errors::OnError::DeadLetter => OnError::Fail,
+    }
 }

@@ -23,7 +23,8 @@ use weir_store::{Change, Embedded, Store};
 
 /// A block of serialised records is cut at about this size.
 const BLOCK_BYTES: usize = 256 << 10;
-const WINDOW: Limit = Limit { rows: 4096, bytes: 2 << 20 };
+/// Bytes end a window, and rows only where they are tiny: what is read beyond a window is copied to the next one.
+const WINDOW: Limit = Limit { rows: 8192, bytes: 1 << 20 };
 
 /// A pipeline at work.
 pub struct Running {

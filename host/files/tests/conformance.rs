@@ -1,7 +1,6 @@
 //! The contract of `Sink`, checked on every sink of this crate, and what each of them promises beyond it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use bytes::Bytes;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
@@ -39,7 +38,7 @@ fn block(id: BlockId, first: usize, n: usize) -> Arc<Block> {
         header_ends.push(data.len() as u32);
         records.push(r);
     }
-    Arc::new(Block { id, data: Bytes::from(data), records, header_ends, routes: vec![route] })
+    Arc::new(Block { id, data, records, header_ends, routes: Arc::new([route]) })
 }
 
 fn line(i: usize) -> String {

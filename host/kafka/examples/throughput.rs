@@ -6,7 +6,6 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use weir_api::{Block, Record, Route, Settings, Sink};
 use weir_testkit::Kafka;
 
@@ -83,7 +82,7 @@ fn block(id: u64, first: usize, count: usize) -> Arc<Block> {
         let has = Record::KEY | Record::VALUE;
         records.push(Record { route: 0, has, start, key, value, headers, partition: -1, timestamp: 1_700_000_000_000 });
     }
-    Arc::new(Block { id, data: Bytes::from(data), records, header_ends, routes: vec![route] })
+    Arc::new(Block { id, data, records, header_ends, routes: Arc::new([route]) })
 }
 
 /// CPU seconds of this process: user and system, from the kernel's own account (hundredths of a second).

@@ -1,12 +1,12 @@
 //! The sink of serialised records: blocks in, acknowledged block ids out. See `weir_api::sink` for the contract.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::types::RDKafkaErrorCode as Code;
-use weir_api::{Block, BlockId, Error, Sink};
+use weir_api::{Block, BlockId, Error, Route, Sink};
 
 use crate::failure::Failure;
 use crate::outbox::{Notice, Outbox, Refusal, TopicId};
@@ -29,6 +29,9 @@ struct KafkaSink {
     outbox: Outbox,
     topics: Topics,
     handles: HashMap<Arc<str>, TopicId>,
+    /// the routes of the last block, and their topics' handles as far as a record wanted them
+    routes: Arc<[Arc<Route>]>,
+    routed: Vec<Option<TopicId>>,
     /// ids of blocks without records, done by the next poll
     empty: Vec<BlockId>,
     notices: Vec<Notice>,
@@ -66,6 +69,8 @@ pub(crate) fn connect(native: &[(String, String)], rules: Rules, client_id: &str
         outbox,
         topics,
         handles: HashMap::new(),
+        routes: Arc::new([]),
+        routed: Vec::new(),
         empty: Vec::new(),
         notices: Vec::new(),
         failure: None,
@@ -113,25 +118,27 @@ impl KafkaSink {
         self.failure.as_ref().map_or(Ok(()), |f| Err(f.error()))
     }
 
-    /// The topics' handles of a block's routes; None for a topic that is not known to exist yet.
-    fn handles(&mut self, block: &Block) -> Result<Vec<Option<TopicId>>, Failure> {
-        let mut handles = Vec::with_capacity(block.routes.len());
-        let mut unknown = false;
-        for route in &block.routes {
-            let mut handle = self.handles.get(&route.topic).copied();
-            if handle.is_none() && self.topics.exists(&route.topic) {
-                let id = self.outbox.topic(&route.topic).map_err(|code| Failure::delivery(code, &route.topic, -1))?;
-                self.handles.insert(route.topic.clone(), id);
-                handle = Some(id);
-            }
-            unknown |= handle.is_none();
-            handles.push(handle);
+    /// The topic of record `i`. None: it is not known to exist yet, and has been asked for with those of the records behind.
+    fn topic(&mut self, block: &Block, i: usize) -> Result<Option<TopicId>, Failure> {
+        let route = block.records.get(i).map(|r| r.route as usize);
+        let Some((at, route)) = route.and_then(|at| Some((at, block.routes.get(at)?))) else {
+            return Err(malformed(i));
+        };
+        if let Some(known) = self.handles.get(&route.topic).copied() {
+            self.routed.get_mut(at).into_iter().for_each(|r| *r = Some(known));
+            return Ok(Some(known));
         }
-        if unknown {
-            let missing = block.routes.iter().zip(&handles).filter(|(_, h)| h.is_none());
-            self.topics.ask(missing.map(|(route, _)| &route.topic))?;
+        if self.topics.exists(&route.topic) {
+            let id = self.outbox.topic(&route.topic).map_err(|code| Failure::delivery(code, &route.topic, -1))?;
+            self.handles.insert(route.topic.clone(), id);
+            self.routed.get_mut(at).into_iter().for_each(|r| *r = Some(id));
+            return Ok(Some(id));
         }
-        Ok(handles)
+        let wanted = block.records.iter().skip(i).filter_map(|r| block.routes.get(r.route as usize));
+        let missing: HashSet<&Arc<str>> =
+            wanted.map(|r| &r.topic).filter(|topic| !self.handles.contains_key(*topic)).collect();
+        self.topics.ask(missing.into_iter())?;
+        Ok(None)
     }
 
     fn read_notices(&mut self) -> Result<(), Error> {
@@ -181,31 +188,24 @@ impl Sink for KafkaSink {
             self.empty.push(block.id);
             return Ok(0);
         }
-        let handles = match self.handles(block) {
-            Ok(handles) => handles,
-            Err(failure) => return Err(self.fail(failure)),
-        };
+        if !Arc::ptr_eq(&self.routes, &block.routes) {
+            self.routes = block.routes.clone();
+            self.routed = vec![None; block.routes.len()];
+        }
         self.watch.busy(self.outbox.under_way());
         for (i, record) in block.records.iter().enumerate().skip(from) {
-            let refusal = match handles.get(record.route as usize) {
-                Some(Some(topic)) => match self.outbox.send(block, i, *topic) {
-                    Ok(()) => continue,
-                    Err(refusal) => refusal,
+            let topic = match self.routed.get(record.route as usize) {
+                Some(Some(topic)) => *topic,
+                _ => match self.topic(block, i) {
+                    Ok(Some(topic)) => topic,
+                    Ok(None) => return Ok(i),
+                    Err(failure) => return Err(self.fail(failure)),
                 },
-                Some(None) => Refusal::Full,
-                None => Refusal::Malformed,
             };
+            let Err(refusal) = self.outbox.send(block, i, topic) else { continue };
             let failure = match refusal {
                 Refusal::Full => return Ok(i),
-                Refusal::Malformed => {
-                    let text = format!("record {i} of a block does not lie in it");
-                    Failure::new(
-                        "kafka.record-malformed",
-                        weir_api::Cure::None,
-                        text,
-                        "this is a defect: please report it",
-                    )
-                }
+                Refusal::Malformed => malformed(i),
                 Refusal::Failed(Code::Fatal) => match self.outbox.fatal() {
                     Some((code, _)) => Failure::delivery(code, "all topics", -1),
                     None => Failure::delivery(Code::Fatal, "all topics", -1),
@@ -258,6 +258,11 @@ impl Sink for KafkaSink {
             }
         }
     }
+}
+
+fn malformed(i: usize) -> Failure {
+    let text = format!("record {i} of a block does not lie in it");
+    Failure::new("kafka.record-malformed", weir_api::Cure::None, text, "this is a defect: please report it")
 }
 
 /// Whether librdkafka's words about a login mean that it was refused, and not that the connection broke meanwhile.

@@ -28,6 +28,12 @@ impl Deref for Buffer {
     }
 }
 
+impl From<Vec<u8>> for Buffer {
+    fn from(data: Vec<u8>) -> Self {
+        Buffer { data }
+    }
+}
+
 impl Buffer {
     pub fn clear(&mut self) {
         self.data.clear()

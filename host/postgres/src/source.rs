@@ -43,6 +43,8 @@ struct Streaming {
     decoder: Decoder,
     /// bytes that came in and are not yet in a window
     buffer: Vec<u8>,
+    /// the last window's buffer, when nobody held it any more
+    spare: Vec<u8>,
     catalogue: Catalogue,
     /// what the server was told last
     confirmed: u64,
@@ -133,6 +135,7 @@ impl Postgres {
             replication,
             decoder: Decoder::new(place, floor, config.skipped),
             buffer: Vec::with_capacity(BUFFER),
+            spare: Vec::new(),
             catalogue: Catalogue { options: connect, session: None },
             confirmed: start,
             told: Instant::now(),
@@ -328,21 +331,20 @@ impl Streaming {
             return Ok(Poll::Idle(None));
         }
         let before = self.decoder.place.complete;
-        let Streaming { decoder, buffer, catalogue, .. } = self;
+        let Streaming { decoder, buffer, spare, catalogue, .. } = self;
         let mut describe = |relation: Relation| catalogue.describe(relation, config);
         let taken = decoder.decode(buffer, window, limit, now_ns(), &mut describe)?;
-        let rest = buffer.get(taken..).unwrap_or_default().to_vec();
-        let mut wire = std::mem::take(buffer);
-        wire.truncate(taken);
         if window.is_empty() {
             window.batches.clear();
-            wire.clear();
-            *buffer = wire;
+            buffer.drain(..taken);
         } else {
+            let mut next = std::mem::take(spare);
+            next.reserve(BUFFER);
+            next.extend_from_slice(buffer.get(taken..).unwrap_or_default());
+            let mut wire = std::mem::replace(buffer, next);
+            wire.truncate(taken);
             decoder.seal(window, Bytes::from(wire));
-            *buffer = Vec::with_capacity(BUFFER.max(rest.len() * 2));
         }
-        self.buffer.extend_from_slice(&rest);
         if self.decoder.reply {
             self.decoder.reply = false;
             self.tell()?;
@@ -359,12 +361,9 @@ impl Streaming {
     fn take_back(&mut self, window: &mut Window) {
         let mut wire = window.batches.first_mut().map(|b| std::mem::take(&mut b.wire));
         window.batches.iter_mut().for_each(|b| b.wire = Bytes::new());
-        if let Some(Ok(old)) = wire.take().map(|w| w.try_into_mut())
-            && old.capacity() > self.buffer.capacity()
-            && self.buffer.is_empty()
-        {
-            self.buffer = Vec::from(old.freeze());
-            self.buffer.clear();
+        if let Some(Ok(old)) = wire.take().map(Bytes::try_into_mut) {
+            self.spare = Vec::from(old.freeze());
+            self.spare.clear();
         }
         self.decoder.recycle(&mut window.batches);
     }

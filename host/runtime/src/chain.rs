@@ -1,13 +1,11 @@
 //! What happens to a window: rules on cells, columns into guests and back, the composed layout's writer, blocks for the sink.
 
-use crate::columns::{repeat, scatter};
-use bytes::Bytes;
+use crate::blocks::{BlockWriter, Blocks};
+use crate::columns::{append, pick, repeat, scatter};
 use std::collections::HashMap;
 use std::sync::Arc;
-use weir_api::{Block, BlockId, Error, Route, Transform};
-use weir_model::{
-    Batch, Bind, Column, Converter, Decision, Failure, Name, Out, Pick, Program, RuleName, Stream, Window, Writer,
-};
+use weir_api::{Error, Route, Transform};
+use weir_model::{Batch, Bind, Column, Converter, Decision, Failure, Name, Program, Stream, Window, Writer};
 
 /// What becomes of a row that a step refuses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -33,6 +31,8 @@ pub struct Converters {
     pub key: Arc<dyn Converter>,
     pub value: Arc<dyn Converter>,
     pub header: Arc<dyn Converter>,
+    /// what becomes of a row that cannot be written
+    pub on_error: OnError,
 }
 
 /// A row that no step and no converter could take: which, where, and why. Holds no value of it (invariant 8).
@@ -45,30 +45,12 @@ pub struct RowFailure {
     pub failure: Failure,
 }
 
-/// What a window became.
-#[derive(Default)]
-pub struct Blocks {
-    pub blocks: Vec<Arc<Block>>,
-    /// the first row whose failure ends the task; the blocks end before it
-    pub failed: Option<RowFailure>,
-    /// rows dropped, by rule (invariant 4)
-    pub dropped: HashMap<RuleName, u64>,
-    /// rows skipped after a failure, by step
-    pub skipped: HashMap<Name, u64>,
-    pub rows: u64,
-    pub records: u64,
-}
-
 /// A chain, and what it has bound and compiled so far.
 pub struct Chain {
     steps: Vec<Step>,
     converters: Converters,
     bound: HashMap<u64, Bound>,
-    routes: Vec<Arc<Route>>,
-    next_block: BlockId,
-    /// a block is cut when it holds so many bytes
-    block_bytes: usize,
-    out: Out,
+    blocks: BlockWriter,
     decisions: Vec<Decided>,
 }
 
@@ -93,9 +75,9 @@ const MOST_STREAMS: usize = 10_000;
 // === impl Chain ===
 
 impl Chain {
+    /// `block_bytes`: a block is cut when it holds so many.
     pub fn new(steps: Vec<Step>, converters: Converters, block_bytes: usize) -> Self {
-        let (bound, routes, out, decisions) = (HashMap::new(), vec![], Out::default(), vec![]);
-        Chain { steps, converters, bound, routes, next_block: 0, block_bytes, out, decisions }
+        Chain { steps, converters, bound: HashMap::new(), blocks: BlockWriter::new(block_bytes), decisions: vec![] }
     }
 
     /// Runs a window. Err: the chain itself cannot go on (a transform broke its contract, a layout cannot be written).
@@ -187,20 +169,13 @@ impl Chain {
             };
             let topic = layout.topic_name().ok_or_else(|| fail("its topic differs from row to row".into()))?.clone();
             let headers = layout.headers.iter().map(|h| h.0.clone()).collect();
-            let route = self.route(Route { topic, headers });
-            let Converters { key, value, header } = &self.converters;
+            let route = self.blocks.route(Route { topic, headers });
+            let route = route.ok_or_else(|| fail("there are more than 65,536 topics".into()))?;
+            let Converters { key, value, header, .. } = &self.converters;
             let writer = Writer::compile(layout, route, key.as_ref(), value.as_ref(), header.as_ref()).map_err(fail)?;
             bound.writers.push(writer);
         }
         Ok(())
-    }
-
-    fn route(&mut self, route: Route) -> u16 {
-        let at = self.routes.iter().position(|r| **r == route);
-        at.unwrap_or_else(|| {
-            self.routes.push(Arc::new(route));
-            self.routes.len() - 1
-        }) as u16
     }
 
     /// Hands the rows of the first step that asked to its guest, and goes on with what comes back.
@@ -321,66 +296,32 @@ impl Chain {
 
     /// Walks the window in source order, so that grouping by stream never reorders what a consumer sees.
     fn write(&mut self, window: &Window, decisions: &mut [Decided], result: &mut Blocks) {
-        let mut out = std::mem::take(&mut self.out);
         for run in &window.runs {
             let at = run.batch as usize;
             let (Some(batch), Some(decided)) = (window.batches.get(at), decisions.get_mut(at)) else { continue };
             let Some(bound) = self.bound.get_mut(&batch.stream.id) else { continue };
-            while let Some((row, failed, on_error)) = decided.failures.get(decided.fail) {
-                if *row >= run.to {
-                    break;
-                }
-                match on_error {
-                    OnError::Fail if result.failed.is_none() => {
-                        result.failed = Some(failed.clone());
-                    }
-                    OnError::Fail => {}
-                    OnError::Skip => *result.skipped.entry(failed.step.clone()).or_default() += 1,
-                }
-                decided.fail += 1;
-            }
-            let stop = match &result.failed {
-                Some(_) => decided.failures.get(decided.fail.saturating_sub(1)).map_or(run.from, |f| f.0),
-                None => run.to,
-            };
+            let stop = decided.fail_until(run.to, result);
             while let Some(pick) = decided.decision.picks.get(decided.pick) {
                 if pick.origin >= stop {
                     break;
                 }
                 decided.pick += 1;
-                if let Some(writer) = bound.writers.get_mut(pick.layout as usize)
-                    && let Err(e) = writer.write(batch, pick.row, &mut out)
-                {
-                    result.failed = Some(unwritten(batch, pick, &e));
-                    break;
-                }
-                if out.data.len() >= self.block_bytes {
-                    Self::cut(&mut out, &self.routes, &mut self.next_block, result);
+                let Some(writer) = bound.writers.get_mut(pick.layout as usize) else { continue };
+                let Err(e) = self.blocks.write(writer, batch, pick.row, result) else { continue };
+                let failed = unwritten(batch, &e);
+                match self.converters.on_error {
+                    OnError::Skip => *result.skipped.entry(failed.step).or_default() += 1,
+                    OnError::Fail => {
+                        result.failed = Some(failed);
+                        break;
+                    }
                 }
             }
             if result.failed.is_some() {
                 break;
             }
         }
-        Self::cut(&mut out, &self.routes, &mut self.next_block, result);
-        self.out = out;
-    }
-
-    fn cut(out: &mut Out, routes: &[Arc<Route>], next: &mut BlockId, result: &mut Blocks) {
-        if out.records.is_empty() {
-            return;
-        }
-        let size = out.data.len();
-        let data = std::mem::replace(&mut out.data, weir_model::Buffer::with_capacity(size + size / 8));
-        let records = std::mem::take(&mut out.records);
-        out.records.reserve(records.len());
-        let header_ends = std::mem::take(&mut out.header_ends);
-        out.header_ends.reserve(header_ends.len());
-        result.records += records.len() as u64;
-        let block =
-            Block { id: *next, data: Bytes::from(data.into_vec()), records, header_ends, routes: routes.to_vec() };
-        *next += 1;
-        result.blocks.push(Arc::new(block));
+        self.blocks.cut(result);
     }
 }
 
@@ -388,68 +329,12 @@ fn computes(bound: &Bound, call: u16) -> usize {
     bound.program.calls.get(call as usize).map_or(0, |c| c.binding.computes.len())
 }
 
-/// Some rows of a column, in order.
-fn pick(column: &Column, rows: impl Iterator<Item = usize>) -> Column {
-    let mut out = empty_like(column);
-    for (n, i) in rows.enumerate() {
-        append(&mut out, column, i as u32, n);
-    }
-    out
-}
-
-fn empty_like(column: &Column) -> Column {
-    match column {
-        Column::Null => Column::Null,
-        Column::Bits { .. } => Column::Bits { valid: vec![], values: vec![] },
-        Column::Ints { .. } => Column::Ints { valid: vec![], values: vec![] },
-        Column::Floats { .. } => Column::Floats { valid: vec![], values: vec![] },
-        Column::Text { .. } => Column::Text { valid: vec![], ends: vec![], data: vec![] },
-        Column::Bytes { .. } => Column::Bytes { valid: vec![], ends: vec![], data: vec![] },
-        Column::Values(_) => Column::Values(vec![]),
-    }
-}
-
-/// Appends row `i` of a column to another of its sort, which has `rows` rows by now.
-fn append(to: &mut Column, from: &Column, i: u32, rows: usize) {
-    let null = from.is_null(i);
-    let mark = |valid: &mut Vec<u8>| {
-        if valid.is_empty() && rows > 0 {
-            *valid = vec![1; rows]
-        }
-        valid.push(!null as u8)
-    };
-    let blob = from.blob(i);
-    match (to, from) {
-        (Column::Bits { valid, values }, Column::Bits { values: other, .. }) => {
-            mark(valid);
-            values.push(other.get(i as usize).copied().unwrap_or_default())
-        }
-        (Column::Ints { valid, values }, Column::Ints { values: other, .. }) => {
-            mark(valid);
-            values.push(other.get(i as usize).copied().unwrap_or_default())
-        }
-        (Column::Floats { valid, values }, Column::Floats { values: other, .. }) => {
-            mark(valid);
-            values.push(other.get(i as usize).copied().unwrap_or_default())
-        }
-        (Column::Text { valid, ends, data } | Column::Bytes { valid, ends, data }, _) => {
-            mark(valid);
-            data.extend_from_slice(blob);
-            ends.push(data.len() as u32)
-        }
-        (Column::Values(values), Column::Values(other)) => {
-            values.push(other.get(i as usize).cloned().unwrap_or_default())
-        }
-        _ => {}
-    }
-}
-
 fn broken(step: &Name, stream: &Name, why: &str) -> Error {
     Error::new("transform.binding", weir_api::Cure::None, format!("`{step}` cannot be bound to `{stream}`: {why}"))
         .help("the transform returned a binding that does not fit the record: this is a fault of the transform")
 }
 
-fn unwritten(batch: &Batch, _: &Pick, e: &weir_model::RowError) -> RowFailure {
+fn unwritten(batch: &Batch, e: &weir_model::RowError) -> RowFailure {
     let place = if e.place.is_empty() { e.part.to_string() } else { format!("{}.{}", e.part, e.place) };
     let message = format!("`{place}` holds a value that its schema does not allow");
     RowFailure {
@@ -466,5 +351,23 @@ impl Decided {
         self.decision.clear();
         self.failures.clear();
         (self.pick, self.fail) = (0, 0);
+    }
+
+    /// Counts the rows before `to` that failed; the row that ends the task, or `to`.
+    fn fail_until(&mut self, to: u32, result: &mut Blocks) -> u32 {
+        while let Some((row, failed, on_error)) = self.failures.get(self.fail) {
+            if *row >= to {
+                break;
+            }
+            self.fail += 1;
+            match on_error {
+                OnError::Fail => {
+                    result.failed = Some(failed.clone());
+                    return *row;
+                }
+                OnError::Skip => *result.skipped.entry(failed.step.clone()).or_default() += 1,
+            }
+        }
+        to
     }
 }

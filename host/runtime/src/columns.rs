@@ -91,6 +91,62 @@ fn push<T: Default + Clone>(values: &mut Vec<T>, i: usize, rows: usize) {
     values.push(v)
 }
 
+/// Some rows of a column, in order.
+pub(crate) fn pick(column: &Column, rows: impl Iterator<Item = usize>) -> Column {
+    let mut out = empty_like(column);
+    for (n, i) in rows.enumerate() {
+        append(&mut out, column, i as u32, n);
+    }
+    out
+}
+
+fn empty_like(column: &Column) -> Column {
+    match column {
+        Column::Null => Column::Null,
+        Column::Bits { .. } => Column::Bits { valid: vec![], values: vec![] },
+        Column::Ints { .. } => Column::Ints { valid: vec![], values: vec![] },
+        Column::Floats { .. } => Column::Floats { valid: vec![], values: vec![] },
+        Column::Text { .. } => Column::Text { valid: vec![], ends: vec![], data: vec![] },
+        Column::Bytes { .. } => Column::Bytes { valid: vec![], ends: vec![], data: vec![] },
+        Column::Values(_) => Column::Values(vec![]),
+    }
+}
+
+/// Appends row `i` of a column to another of its sort, which has `rows` rows by now.
+pub(crate) fn append(to: &mut Column, from: &Column, i: u32, rows: usize) {
+    let null = from.is_null(i);
+    let mark = |valid: &mut Vec<u8>| {
+        if valid.is_empty() && rows > 0 {
+            *valid = vec![1; rows]
+        }
+        valid.push(!null as u8)
+    };
+    let blob = from.blob(i);
+    match (to, from) {
+        (Column::Bits { valid, values }, Column::Bits { values: other, .. }) => {
+            mark(valid);
+            values.push(other.get(i as usize).copied().unwrap_or_default())
+        }
+        (Column::Ints { valid, values }, Column::Ints { values: other, .. }) => {
+            mark(valid);
+            values.push(other.get(i as usize).copied().unwrap_or_default())
+        }
+        (Column::Floats { valid, values }, Column::Floats { values: other, .. }) => {
+            mark(valid);
+            values.push(other.get(i as usize).copied().unwrap_or_default())
+        }
+        (Column::Text { valid, ends, data } | Column::Bytes { valid, ends, data }, _) => {
+            mark(valid);
+            data.extend_from_slice(blob);
+            ends.push(data.len() as u32)
+        }
+        (Column::Values(values), Column::Values(other)) => {
+            values.push(other.get(i as usize).cloned().unwrap_or_default())
+        }
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

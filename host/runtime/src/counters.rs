@@ -1,6 +1,6 @@
 //! What a task has done, for metrics and people. Written by the task's thread, read by anyone.
 
-use crate::chain::Blocks;
+use crate::blocks::Blocks;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};

@@ -3,6 +3,7 @@
 //! One thread per task does all of it up to the sink's queue: a hop to another thread costs more than the work. See
 //! [`Task`] for the loop, [`Chain`] for what happens to a window, [`Ledger`] for what may be stored.
 
+mod blocks;
 mod chain;
 mod columns;
 mod counters;
@@ -10,7 +11,8 @@ mod ledger;
 mod retry;
 mod task;
 
-pub use chain::{Blocks, Chain, Converters, OnError, RowFailure, Step};
+pub use blocks::Blocks;
+pub use chain::{Chain, Converters, OnError, RowFailure, Step};
 pub use counters::{Counters, State, Totals};
 pub use ledger::Ledger;
 pub use retry::Backoff;

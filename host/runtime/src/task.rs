@@ -88,7 +88,7 @@ impl Stop {
 impl Default for TaskOptions {
     fn default() -> Self {
         TaskOptions {
-            limit: Limit { rows: 8192, bytes: 4 << 20 },
+            limit: Limit { rows: 8192, bytes: 1 << 20 },
             offset_interval: Duration::from_millis(500),
             drain: Duration::from_secs(30),
             retry_for: None,

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
@@ -33,14 +32,14 @@ impl Row {
 }
 
 pub fn block(id: BlockId, topic: &str, rows: &[Row]) -> Arc<Block> {
-    let mut block = Block { id, data: Bytes::new(), records: Vec::new(), header_ends: Vec::new(), routes: Vec::new() };
-    let mut data = Vec::new();
+    let mut block = Block { id, data: vec![], records: vec![], header_ends: vec![], routes: Arc::new([]) };
+    let (mut data, mut routes) = (Vec::new(), Vec::new());
     for row in rows {
         let names: Arc<[Arc<str>]> = row.headers.iter().map(|(n, _)| Arc::from(n.as_str())).collect();
         let route = Arc::new(Route { topic: topic.into(), headers: names });
-        let at = block.routes.iter().position(|r| *r == route).unwrap_or(block.routes.len());
-        if at == block.routes.len() {
-            block.routes.push(route);
+        let at = routes.iter().position(|r| *r == route).unwrap_or(routes.len());
+        if at == routes.len() {
+            routes.push(route);
         }
         let start = data.len() as u32;
         data.extend(row.key.iter().flatten());
@@ -65,7 +64,7 @@ pub fn block(id: BlockId, topic: &str, rows: &[Row]) -> Arc<Block> {
         }
         block.records.push(Record { has, ..record });
     }
-    block.data = data.into();
+    (block.data, block.routes) = (data, routes.into());
     Arc::new(block)
 }
 

@@ -1,0 +1,155 @@
+//! Blocks: what a window becomes, cut to size, in memory that goes round.
+//!
+//! A block's memory comes back when the sink has let go of it. Without that, every window's megabytes are allocated anew and
+//! freed by another thread much later: the allocator then held ten times of what was in use.
+
+use crate::chain::RowFailure;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use weir_api::{Block, BlockId, Route};
+use weir_model::{Batch, Buffer, Name, Out, RowError, RuleName, Writer};
+
+/// What a window became.
+#[derive(Default)]
+pub struct Blocks {
+    pub blocks: Vec<Arc<Block>>,
+    /// the first row whose failure ends the task; the blocks end before it
+    pub failed: Option<RowFailure>,
+    /// rows dropped, by rule (invariant 4)
+    pub dropped: HashMap<RuleName, u64>,
+    /// rows skipped after a failure, by step
+    pub skipped: HashMap<Name, u64>,
+    pub rows: u64,
+    pub records: u64,
+}
+
+/// Fills blocks with records.
+pub(crate) struct BlockWriter {
+    out: Out,
+    routes: Arc<[Arc<Route>]>,
+    next: BlockId,
+    /// a block is cut when it holds so many bytes
+    size: usize,
+    /// blocks handed out, oldest first: those that only we hold are used again
+    lent: VecDeque<Arc<Block>>,
+}
+
+/// Routes that one task may have: a record knows its own by 16 bits.
+const MOST_ROUTES: usize = 1 << 16;
+
+// === impl BlockWriter ===
+
+impl BlockWriter {
+    pub(crate) fn new(size: usize) -> Self {
+        BlockWriter { out: Out::default(), routes: Arc::new([]), next: 0, size, lent: VecDeque::new() }
+    }
+
+    /// The number of a route; None: there are too many.
+    pub(crate) fn route(&mut self, route: Route) -> Option<u16> {
+        let at = self.routes.iter().position(|r| **r == route).unwrap_or(self.routes.len());
+        if at == self.routes.len() && at < MOST_ROUTES {
+            self.routes = self.routes.iter().cloned().chain([Arc::new(route)]).collect();
+        }
+        u16::try_from(at).ok()
+    }
+
+    /// Appends a row's record.
+    #[inline]
+    pub(crate) fn write(
+        &mut self,
+        writer: &mut Writer,
+        batch: &Batch,
+        row: u32,
+        result: &mut Blocks,
+    ) -> Result<(), RowError> {
+        writer.write(batch, row, &mut self.out)?;
+        if self.out.data.len() >= self.size {
+            self.cut(result)
+        }
+        Ok(())
+    }
+
+    /// Hands over what is written.
+    pub(crate) fn cut(&mut self, result: &mut Blocks) {
+        if self.out.records.is_empty() {
+            return;
+        }
+        let (data, records, header_ends) = self.used();
+        let data = std::mem::replace(&mut self.out.data, data).into_vec();
+        let records = std::mem::replace(&mut self.out.records, records);
+        let header_ends = std::mem::replace(&mut self.out.header_ends, header_ends);
+        result.records += records.len() as u64;
+        let block = Arc::new(Block { id: self.next, data, records, header_ends, routes: self.routes.clone() });
+        self.next += 1;
+        self.lent.push_back(block.clone());
+        result.blocks.push(block);
+    }
+
+    /// The memory of the oldest block, if the sink is done with it.
+    fn used(&mut self) -> (Buffer, Vec<weir_model::Record>, Vec<u32>) {
+        while let Some(oldest) = self.lent.pop_front() {
+            match Arc::try_unwrap(oldest) {
+                // one huge row must not stay for ever
+                Ok(block) if block.data.capacity() > 4 * self.size => {}
+                Ok(Block { mut data, mut records, mut header_ends, .. }) => {
+                    data.clear();
+                    records.clear();
+                    header_ends.clear();
+                    return (data.into(), records, header_ends);
+                }
+                Err(held) => {
+                    self.lent.push_front(held);
+                    break;
+                }
+            }
+        }
+        let (records, ends) = (self.out.records.len(), self.out.header_ends.len());
+        // the last record ends behind the size at which a block is cut
+        let room = self.size + self.size / 8;
+        (Buffer::with_capacity(room), Vec::with_capacity(records), Vec::with_capacity(ends))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(writer: &mut BlockWriter, bytes: usize) -> Arc<Block> {
+        writer.out.data.put(&vec![b'x'; bytes]);
+        writer.out.records.push(Default::default());
+        let mut result = Blocks::default();
+        writer.cut(&mut result);
+        result.blocks.pop().unwrap()
+    }
+
+    #[test]
+    fn memory_comes_back_when_the_sink_lets_go() {
+        let mut writer = BlockWriter::new(1024);
+        let first = fill(&mut writer, 1024);
+        let place = first.data.as_ptr();
+        let second = fill(&mut writer, 1024);
+        drop(first);
+        // the memory of the first is taken up by the cut of the third, and filled by the fourth
+        let third = fill(&mut writer, 1024);
+        assert!(![second.data.as_ptr(), third.data.as_ptr()].contains(&place));
+        assert_eq!(fill(&mut writer, 1024).data.as_ptr(), place);
+        assert_eq!(second.data.len(), 1024, "what the sink holds stays as it is");
+    }
+
+    #[test]
+    fn a_huge_block_is_not_kept() {
+        let mut writer = BlockWriter::new(1024);
+        drop(fill(&mut writer, 1 << 20));
+        drop(fill(&mut writer, 10));
+        assert!(writer.lent.iter().all(|b| b.data.capacity() < 1 << 20));
+    }
+
+    #[test]
+    fn the_65537th_route_is_refused() {
+        let mut writer = BlockWriter::new(1024);
+        let route = |n: usize| Route { topic: n.to_string().into(), headers: Arc::new([]) };
+        writer.routes = (0..MOST_ROUTES).map(|n| Arc::new(route(n))).collect();
+        assert_eq!(writer.route(route(65_535)), Some(65_535));
+        assert_eq!(writer.route(route(65_536)), None);
+    }
+}
