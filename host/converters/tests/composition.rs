@@ -274,7 +274,7 @@ impl Converter for Convert {
     }
 }
 
-fn composed(program: &Program, batch: &Batch, json: &Json, cache: bool) -> Vec<(u32, Said)> {
+fn composed(program: &mut Program, batch: &Batch, json: &Json, cache: bool) -> Vec<(u32, Said)> {
     let c = Convert(*json, cache);
     let writers = program.layouts.iter().map(|l| Writer::compile(l, 0, &c, &c, &c));
     let mut writers: Vec<_> = writers.collect();
@@ -519,7 +519,7 @@ fn same(seeds: &[u64], rows: &Batch, source: &Program) -> Option<(usize, usize)>
     let mut failed = 0;
     for (schemas, cache) in [(false, false), (false, true), (true, true)] {
         let json = Json { schemas, ..Json::default() };
-        let said = composed(&program, rows, &json, cache);
+        let said = composed(&mut program, rows, &json, cache);
         let want: Vec<_> = wanted.iter().map(|(r, rec)| (*r, say_record(rec, &json))).collect();
         failed = want.iter().filter(|w| w.1.is_err()).count();
         for (i, (a, b)) in said.iter().zip(&want).enumerate() {

@@ -12,7 +12,7 @@ pub struct Buffer {
     data: Vec<u8>,
 }
 
-/// What [`Buffer::near`] may read behind the bytes it copies: constants are padded with so many bytes.
+/// Bytes that [`Buffer::near`] copies, whatever it keeps of them.
 pub const TAIL: usize = 32;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -84,18 +84,15 @@ impl Buffer {
         }
     }
 
-    /// The first `n` bytes of `from`, by one wide copy where `from` reaches [`TAIL`] bytes.
+    /// The first `n` bytes of `from`, by one wide copy.
     #[inline(always)]
-    pub fn near(&mut self, from: &[u8], n: usize) {
-        if n > TAIL || from.len() < TAIL {
-            return self.put(from.get(..n).unwrap_or(from));
-        }
+    pub fn near(&mut self, from: &[u8; TAIL], n: usize) {
         self.room(TAIL);
-        // SAFETY: `from` has TAIL bytes and so has the room; n ≤ TAIL.
+        // SAFETY: room for TAIL bytes, of which n ≤ TAIL are kept.
         unsafe {
             self.write(|p| {
-                p.cast::<[u8; TAIL]>().write_unaligned(*from.as_ptr().cast());
-                p.add(n)
+                p.cast::<[u8; TAIL]>().write_unaligned(*from);
+                p.add(n.min(TAIL))
             })
         }
     }
@@ -128,15 +125,21 @@ impl Buffer {
     /// as two `\uXXXX`. Bytes that are not UTF-8 pass as they are.
     #[inline]
     pub fn quoted(&mut self, t: &[u8]) {
-        self.room(t.len() * 6 + 16);
-        // SAFETY: a byte becomes at most six (four bytes of UTF-8 become twelve), a wide store at most seven more than it keeps.
+        self.room(t.len() * 6 + 32);
+        // SAFETY: a byte becomes at most six (four bytes of UTF-8 become twelve), a wide store at most 15 more than it keeps.
         unsafe {
             self.write(|mut p| {
                 *p = b'"';
                 p = p.add(1);
                 let mut i = 0;
                 while i < t.len() {
-                    if i + 8 <= t.len() {
+                    if i + WIDE <= t.len() {
+                        let clean = wide(t.as_ptr().add(i), p);
+                        (i, p) = (i + clean, p.add(clean));
+                        if clean == WIDE {
+                            continue;
+                        }
+                    } else if i + 8 <= t.len() {
                         let w = t.as_ptr().add(i).cast::<u64>().read_unaligned();
                         p.cast::<u64>().write_unaligned(w);
                         let hit = special(u64::from_le(w));
@@ -171,6 +174,54 @@ fn special(w: u64) -> u64 {
     // 0xF0 and above: the four upper bits are all set
     let wide = w & (w << 1) & (w << 2) & (w << 3) & HIGHS;
     control | zero(w ^ (ONES * b'"' as u64)) | zero(w ^ (ONES * b'\\' as u64)) | wide
+}
+
+/// Bytes that [`wide`] looks at.
+const WIDE: usize = 16;
+
+/// Copies [`WIDE`] bytes, and says how many of them come before the first that [`special`] would name.
+///
+/// # Safety
+/// So many bytes can be read at `s` and written at `p`.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn wide(s: *const u8, p: *mut u8) -> usize {
+    use std::arch::x86_64::{
+        _mm_cmpeq_epi8, _mm_loadu_si128, _mm_max_epu8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
+        _mm_storeu_si128,
+    };
+    // SAFETY: as the caller says; every x86-64 has these instructions.
+    unsafe {
+        let bytes = _mm_loadu_si128(s.cast());
+        _mm_storeu_si128(p.cast(), bytes);
+        let equal = |b: u8| _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b as i8));
+        let control = _mm_cmpeq_epi8(bytes, _mm_min_epu8(bytes, _mm_set1_epi8(0x1F)));
+        let four = _mm_cmpeq_epi8(bytes, _mm_max_epu8(bytes, _mm_set1_epi8(0xF0u8 as i8)));
+        let hits = _mm_or_si128(_mm_or_si128(control, four), _mm_or_si128(equal(b'"'), equal(b'\\')));
+        // a bit for each byte, and one behind them
+        (_mm_movemask_epi8(hits) as u32 | 1 << WIDE).trailing_zeros() as usize
+    }
+}
+
+/// As above, by two words.
+///
+/// # Safety
+/// [`WIDE`] bytes can be read at `s` and written at `p`.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+unsafe fn wide(s: *const u8, p: *mut u8) -> usize {
+    // SAFETY: as the caller says.
+    unsafe {
+        for at in [0, 8] {
+            let w = s.add(at).cast::<u64>().read_unaligned();
+            p.add(at).cast::<u64>().write_unaligned(w);
+            let hit = special(u64::from_le(w));
+            if hit != 0 {
+                return at + hit.trailing_zeros() as usize / 8;
+            }
+        }
+    }
+    WIDE
 }
 
 /// What follows the backslash; 1 for \u00XX, 0 for no escape.
@@ -275,7 +326,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn quoted_is_what_jackson_writes(texts in proptest::collection::vec("(?s).{0,40}", 1..4)) {
+        fn quoted_is_what_jackson_writes(texts in proptest::collection::vec("(?s)[ -~]{0,40}.{0,30}[a-z\"\\\\\u{0}-\u{1f}]{0,40}", 1..4)) {
             let (mut out, mut want) = (Buffer::default(), String::new());
             for t in &texts {
                 out.quoted(t.as_bytes());
@@ -288,10 +339,11 @@ mod tests {
         fn put_and_near_append_what_they_are_given(parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..70), 0..20)) {
             let (mut a, mut b, mut want) = (Buffer::default(), Buffer::default(), vec![]);
             for part in &parts {
-                let mut padded = part.clone();
-                padded.extend_from_slice(&[7; TAIL]);
                 a.put(part);
-                b.near(&padded, part.len());
+                let (mut short, n) = ([7; TAIL], part.len().min(TAIL));
+                short[..n].copy_from_slice(&part[..n]);
+                b.near(&short, n);
+                b.put(&part[n..]);
                 want.extend_from_slice(part);
             }
             prop_assert_eq!(&a[..], &want[..]);

@@ -1,7 +1,9 @@
 //! A rule's test, moved from a field of a shape to the leaf behind it, so that tests of different steps can be compared.
 
+use crate::program::RowKind;
 use crate::{
-    Batch, BindError, Body, Codec, Comparison, Leaf, Meta, NEVER, Name, Node, Presence, Row, Side, Test, Value,
+    AFTER, BEFORE, Batch, BindError, Body, Codec, Comparison, Leaf, Meta, NEVER, Name, Node, Presence, Row, Side, Test,
+    Value,
 };
 use std::cmp::Ordering;
 
@@ -114,6 +116,27 @@ impl Check {
                 Some(self.ask == Ask::NotNull)
             }
             None if self.guard == 0 || never => Some((self.guard == 0) == (self.ask == Ask::NotNull)),
+            _ => None,
+        }
+    }
+
+    /// The answer for every row of one kind, where it does not depend on anything else.
+    pub(crate) fn of_kind(&self, (op, present): RowKind) -> Option<bool> {
+        let null = Some(self.ask == Ask::Null);
+        if present & self.guard != self.guard {
+            return null;
+        }
+        match (&self.fallback, &self.leaf, &self.ask) {
+            (Some(_), ..) => None,
+            (_, None, ask) => Some(*ask == Ask::NotNull),
+            (_, Some(Leaf::Meta(_)), Ask::Null | Ask::NotNull) => Some(self.ask == Ask::NotNull),
+            (_, Some(Leaf::Meta(Meta::Op)), Ask::Compare(is, Value::Text(to))) => {
+                Some(is.agrees([op].as_slice().partial_cmp(to.as_bytes())))
+            }
+            (_, Some(Leaf::Cell(side, ..) | Leaf::Tree(side, ..)), _) => {
+                let bit = if *side == Side::Before { BEFORE } else { AFTER };
+                if present & bit == 0 { null } else { None }
+            }
             _ => None,
         }
     }

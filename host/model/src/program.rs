@@ -2,7 +2,7 @@
 //! behind it by binding each layout that can leave it, and moving the step's rules onto the leaves of that layout.
 
 use crate::edit::Input;
-use crate::{Batch, BindError, Binding, Check, Edit, Failure, Layout, Name, Node, Row, Shape, Verdict};
+use crate::{Batch, BindError, Binding, Check, Edit, Failure, Layout, Name, Node, Presence, Row, Shape, Verdict};
 use std::sync::Arc;
 
 /// A step of a chain, as composition sees it.
@@ -77,7 +77,12 @@ pub struct Program {
     bases: Vec<(u16, u32, u16)>,
     /// computed columns in all
     pub columns: u16,
+    /// the fate of each kind of row met so far: what is left to ask where operation and presence are known
+    kinds: Vec<(RowKind, Fate)>,
 }
+
+/// What the rows of a stream differ in before any cell is looked at.
+pub(crate) type RowKind = (u8, Presence);
 
 /// A record to write: row `row` of the batch by a layout. `origin` is the source's row; it differs from `row` only where a
 /// guest made several records of one.
@@ -145,7 +150,8 @@ impl Program {
     fn empty_after(&self) -> Program {
         let calls = self.calls.iter().map(|c| Call { then: vec![], ..c.clone() }).collect();
         let (drops, failures, bases) = (self.drops.clone(), self.failures.clone(), self.bases.clone());
-        Program { fate: Fate::default(), layouts: vec![], drops, failures, calls, bases, columns: self.columns }
+        let (fate, layouts, kinds, columns) = (Fate::default(), vec![], vec![], self.columns);
+        Program { fate, layouts, drops, failures, calls, bases, columns, kinds }
     }
 
     /// Layouts that only a batch's values showed to be needed: what becomes of rows that take them, with the steps behind.
@@ -179,14 +185,27 @@ impl Program {
     }
 
     /// What becomes of the batch's rows, in their order.
-    pub fn decide(&self, batch: &Batch, out: &mut Decision) {
+    pub fn decide(&mut self, batch: &Batch, out: &mut Decision) {
         if let Fate::Emit(layout) = self.fate {
             let all = (0..batch.rows.len() as u32).map(|row| Pick { row, origin: row, layout });
             return out.picks.extend(all);
         }
-        for (r, row) in batch.rows.iter().enumerate() {
-            self.fate.walk(batch, row, r as u32, r as u32, out);
+        let mut rows = (0u32..).zip(&batch.rows).peekable();
+        while let Some((_, first)) = rows.peek() {
+            let kind = (first.op, first.present);
+            let fate = self.kind(kind);
+            while let Some((r, row)) = rows.next_if(|(_, row)| (row.op, row.present) == kind) {
+                fate.walk(batch, row, r, r, out);
+            }
         }
+    }
+
+    fn kind(&mut self, kind: RowKind) -> &Fate {
+        let at = self.kinds.iter().position(|(known, _)| *known == kind).unwrap_or_else(|| {
+            self.kinds.push((kind, self.fate.of_kind(kind)));
+            self.kinds.len() - 1
+        });
+        self.kinds.get(at).map_or(&self.fate, |(_, fate)| fate)
     }
 }
 
@@ -203,6 +222,35 @@ impl Fate {
                 let hit = q.rules.iter().find(|(when, _)| when.iter().all(|c| c.holds(batch, row, r)));
                 hit.map_or(&q.otherwise, |(_, f)| f).walk(batch, row, r, origin, out)
             }
+        }
+    }
+
+    /// What is left to ask of rows of one kind.
+    fn of_kind(&self, kind: RowKind) -> Fate {
+        match self {
+            Fate::Fan(all) => Fate::Fan(all.iter().map(|f| f.of_kind(kind)).collect()),
+            Fate::Ask(q) => {
+                let mut rules = vec![];
+                for (when, fate) in &q.rules {
+                    if when.iter().any(|c| c.of_kind(kind) == Some(false)) {
+                        continue;
+                    }
+                    let open: Vec<Check> = when.iter().filter(|c| c.of_kind(kind).is_none()).cloned().collect();
+                    if open.is_empty() {
+                        return Fate::asked(rules, fate.of_kind(kind));
+                    }
+                    rules.push((open, fate.of_kind(kind)))
+                }
+                Fate::asked(rules, q.otherwise.of_kind(kind))
+            }
+            other => other.clone(),
+        }
+    }
+
+    fn asked(rules: Vec<(Vec<Check>, Fate)>, otherwise: Fate) -> Fate {
+        match rules.iter().all(|(_, f)| *f == otherwise) {
+            true => otherwise,
+            false => Fate::Ask(Box::new(Question { rules, otherwise })),
         }
     }
 
@@ -258,10 +306,7 @@ impl Composer<'_> {
                 }
                 let otherwise = self.follow(&q.otherwise, known)?;
                 known.truncate(depth);
-                if rules.iter().all(|(_, f)| *f == otherwise) {
-                    return Ok(otherwise);
-                }
-                Fate::Ask(Box::new(Question { rules, otherwise }))
+                Fate::asked(rules, otherwise)
             }
             Fate::Emit(i) => self.emit(*i, known)?,
         })
@@ -318,10 +363,7 @@ impl Composer<'_> {
             Some(fate) => fate,
             None => self.verdict(&step, &step.binding.otherwise, &"otherwise".into())?,
         };
-        if rules.iter().all(|(_, f)| *f == otherwise) {
-            return Ok(otherwise);
-        }
-        Ok(Fate::Ask(Box::new(Question { rules, otherwise })))
+        Ok(Fate::asked(rules, otherwise))
     }
 
     fn fail(&mut self, failure: Failure) -> Fate {

@@ -34,6 +34,12 @@ impl Value {
     pub fn record(items: impl IntoIterator<Item = Value>) -> Self {
         Value::Struct(items.into_iter().collect())
     }
+    pub fn as_int(&self) -> Option<i64> {
+        match self {
+            Value::Int(i) => Some(*i),
+            _ => None,
+        }
+    }
     pub fn is_null(&self) -> bool {
         *self == Value::Null
     }

@@ -1,9 +1,8 @@
 //! From a layout's root and a format to ops: everything that can be decided before a row comes is decided here.
 
 use super::format::{Format, Part, Unwritable};
-use super::op::{Code, Op, Ops, Span};
-use crate::{Body, Buffer, Kind, Layout, Leaf, Meta, NEVER, Name, Node, Presence, TAIL, Type, Value};
-
+use super::op::{Code, Lit, Op, Ops, Span};
+use crate::{Body, Buffer, Kind, Layout, Leaf, Meta, NEVER, Name, Node, Presence, Type, Value};
 
 /// Compiles a root for a format. `cache`: keep the bytes that a transaction's rows share.
 pub fn compile<F: Format>(
@@ -30,7 +29,6 @@ pub fn compile<F: Format>(
     c.node(root, 0);
     c.text(|f, o| f.end(o));
     c.settle();
-    c.part.lits.put(&[0; TAIL]);
     Ok(Some(Box::new(c.part)))
 }
 
@@ -67,9 +65,9 @@ impl<F: Format> Compiler<'_, F> {
         .unwrap_or(Span { from: 0, to: 0 })
     }
 
-    fn take(&mut self) -> Span {
+    fn take(&mut self) -> Lit {
         let from = std::mem::replace(&mut self.pending, self.part.lits.len() as u32);
-        Span { from, to: self.pending }
+        Lit::new(&self.part.lits, Span { from, to: self.pending })
     }
 
     fn settle(&mut self) {
@@ -87,7 +85,7 @@ impl<F: Format> Compiler<'_, F> {
         }
         if steady && self.cache && !matches!(op.code, Code::Nothing) {
             let code = Code::Cached { slot: self.slots, ops: vec![op] };
-            self.part.ops.push(Op { lit: Span { from: 0, to: 0 }, code });
+            self.part.ops.push(Op { lit: Lit::new(&[], Span { from: 0, to: 0 }), code });
             self.part.cache.push((u32::MAX, Buffer::default()));
             (self.slots, self.open) = (self.slots + 1, true);
             return;

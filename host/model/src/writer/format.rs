@@ -2,7 +2,6 @@
 
 use crate::{Batch, Buffer, Layout, Node, Scratch, Type, Value, View};
 
-
 /// What a serialisation says. Everything but `value` and `tree` runs when a writer is compiled.
 pub trait Format: Clone + Send + 'static {
     /// before a record's root: magic byte and schema id, or the schema itself

@@ -7,9 +7,8 @@ mod op;
 pub use compiler::compile;
 pub use format::{Converter, Format, Part, Unwritable};
 
-use crate::{Batch, Body, Buffer, Layout, Leaf, Name, Node, Program, Record, Row, Scratch, Stream, Value};
+use crate::{Batch, Body, Buffer, Layout, Leaf, Meta, Name, Node, Program, Record, Row, Scratch, Stream, Value};
 use std::sync::Arc;
-
 
 /// Records of a batch: one buffer. See [`Record`].
 #[derive(Default, Debug)]
@@ -51,9 +50,16 @@ pub struct Writer {
     key: Option<Box<dyn Part>>,
     value: Option<Box<dyn Part>>,
     headers: Vec<Headers>,
-    timestamp: Node,
-    partition: Node,
+    timestamp: Number,
+    partition: Number,
     route: u16,
+}
+
+/// A record's timestamp or partition.
+enum Number {
+    None,
+    Meta(Meta),
+    Node(Box<Node>),
 }
 
 // === impl Headers ===
@@ -114,8 +120,8 @@ impl Writer {
             key: key.compile(&layout.key, layout)?,
             value: value.compile(&layout.value, layout)?,
             headers,
-            timestamp: layout.timestamp.clone(),
-            partition: layout.partition.clone(),
+            timestamp: Number::new(&layout.timestamp),
+            partition: Number::new(&layout.partition),
             route,
         })
     }
@@ -179,10 +185,10 @@ impl Writer {
             }
         }
         if let Some(row) = batch.rows.get(r as usize) {
-            if let Some(ms) = int(&self.timestamp, batch, row, r) {
+            if let Some(ms) = self.timestamp.of(batch, row, r) {
                 record.timestamp = ms
             }
-            if let Some(p) = int(&self.partition, batch, row, r) {
+            if let Some(p) = self.partition.of(batch, row, r) {
                 record.partition = i32::try_from(p).unwrap_or(-1)
             }
         }
@@ -199,14 +205,23 @@ impl Writer {
     }
 }
 
-#[inline]
-fn int(node: &Node, batch: &Batch, row: &Row, r: u32) -> Option<i64> {
-    match &node.body {
-        Body::Leaf(Leaf::Constant(Value::Null)) => None,
-        Body::Leaf(Leaf::Meta(m)) if node.guard == 0 => batch.int(row, *m),
-        _ => match node.value(batch, row, r, "")? {
-            Value::Int(i) => Some(i),
-            _ => None,
-        },
+// === impl Number ===
+
+impl Number {
+    fn new(node: &Node) -> Self {
+        match &node.body {
+            Body::Leaf(Leaf::Constant(Value::Null)) if node.fallback.is_none() => Number::None,
+            Body::Leaf(Leaf::Meta(m)) if node.guard == 0 && node.fallback.is_none() => Number::Meta(*m),
+            _ => Number::Node(Box::new(node.clone())),
+        }
+    }
+
+    #[inline(always)]
+    fn of(&self, batch: &Batch, row: &Row, r: u32) -> Option<i64> {
+        match self {
+            Number::None => None,
+            Number::Meta(m) => batch.int(row, *m),
+            Number::Node(node) => node.value(batch, row, r, "")?.as_int(),
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! The compiled form of a root: per row nothing runs but these ops, each constant bytes and one leaf.
 
 use super::format::{Format, Part, Unwritable};
-use crate::{Batch, Buffer, Cell, Codec, Column, Decode, Kind, Leaf, Meta, Name, Presence, Row, Scratch, Side, Type, Value, View};
+use crate::{
+    Batch, Buffer, Cell, Codec, Column, Decode, Kind, Leaf, Meta, Name, Presence, Row, Scratch, Side, TAIL, Type,
+    Value, View,
+};
 use std::sync::Arc;
-
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
@@ -11,9 +13,18 @@ pub(super) struct Span {
     pub to: u32,
 }
 
+/// Constant bytes before a leaf: those that are short lie in the op itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lit {
+    short: [u8; TAIL],
+    /// more than [`TAIL`]: the bytes are `long`
+    len: u32,
+    long: Span,
+}
+
 #[derive(Debug)]
 pub(super) struct Op {
-    pub lit: Span,
+    pub lit: Lit,
     pub code: Code,
 }
 
@@ -81,6 +92,19 @@ pub(super) struct Ops<F> {
     pub unavailable: Name,
 }
 
+// === impl Lit ===
+
+impl Lit {
+    pub fn new(lits: &[u8], span: Span) -> Self {
+        let bytes = lits.get(span.from as usize..span.to as usize).unwrap_or_default();
+        let mut short = [0; TAIL];
+        if let Some(to) = short.get_mut(..bytes.len()) {
+            to.copy_from_slice(bytes)
+        }
+        Lit { short, len: bytes.len() as u32, long: span }
+    }
+}
+
 // === impl Ops ===
 
 impl<F: Format> Part for Ops<F> {
@@ -90,7 +114,7 @@ impl<F: Format> Part for Ops<F> {
         let run = Run { format, lits, asides, unavailable, batch, row, r };
         let mut i = 0;
         while let Some(op) = ops.get(i) {
-            run.lit(op.lit, out);
+            run.lit(&op.lit, out);
             let failed = i as u32;
             i += 1;
             match &op.code {
@@ -122,7 +146,7 @@ impl<F: Format> Part for Ops<F> {
                         *at = row.transaction;
                         bytes.clear();
                         for op in ops {
-                            run.lit(op.lit, bytes);
+                            run.lit(&op.lit, bytes);
                             if let Code::Int(m) = op.code {
                                 run.int::<F>(m, bytes).map_err(|_| failed)?
                             }
@@ -175,8 +199,11 @@ impl<'a, F: Format> Run<'a, F> {
     }
 
     #[inline(always)]
-    fn lit(&self, s: Span, out: &mut Buffer) {
-        out.near(self.lits.get(s.from as usize..).unwrap_or_default(), (s.to - s.from) as usize)
+    fn lit(&self, lit: &Lit, out: &mut Buffer) {
+        match lit.len as usize {
+            n @ ..=TAIL => out.near(&lit.short, n),
+            _ => out.put(self.lits.get(lit.long.from as usize..lit.long.to as usize).unwrap_or_default()),
+        }
     }
 
     #[inline(always)]

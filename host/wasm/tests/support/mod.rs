@@ -171,7 +171,8 @@ impl Bound {
 
 pub fn chain(steps: Vec<Box<dyn Transform>>, on_error: OnError) -> Chain {
     let json = Arc::new(weir_converters::JsonConverter(Default::default()));
-    let converters = Converters { key: json.clone(), value: json, header: Arc::new(weir_converters::SimpleHeader), on_error };
+    let converters =
+        Converters { key: json.clone(), value: json, header: Arc::new(weir_converters::SimpleHeader), on_error };
     let step = |(i, transform)| Step { name: format!("step{i}").as_str().into(), transform, on_error };
     Chain::new(steps.into_iter().enumerate().map(step).collect(), converters, 1 << 20)
 }
