@@ -1,8 +1,10 @@
 //! Settings as the source works with them.
 
+use crate::handling::Handling;
 use crate::keys::KEYS;
 use crate::pgoutput::Skipped;
 use crate::publication::Autocreate;
+use crate::stream_options::{self, StreamOptions};
 use crate::table::{ColumnFilter, Naming};
 use crate::{ConnectOptions, SslMode};
 use std::time::Duration;
@@ -31,6 +33,7 @@ pub struct Config {
     pub filter: TableFilter,
     pub skipped: Skipped,
     pub naming: Naming,
+    pub stream: StreamOptions,
 }
 
 // === impl Config ===
@@ -56,6 +59,15 @@ impl Config {
         };
         let autocreate = Autocreate::parse(text("publication.autocreate.mode").unwrap_or_default());
         let slot = slot_name(required("slot.name")?)?;
+        let stream = StreamOptions::parse(text(stream_options::KEY).unwrap_or_default())?;
+        let naming = Naming {
+            prefix,
+            database: connect.database.clone(),
+            envelope,
+            columns,
+            handling: Handling::parse(settings)?,
+            binary: stream.binary,
+        };
         let most = Duration::from_secs(10);
         Ok(Config {
             slot,
@@ -72,7 +84,8 @@ impl Config {
                 tables_out: patterns("table.exclude.list")?,
             },
             skipped: skipped(&settings.list(&KEYS, "skipped.operations"))?,
-            naming: Naming { prefix, database: connect.database.clone(), envelope, columns },
+            naming,
+            stream,
             connect,
         })
     }

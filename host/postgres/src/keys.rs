@@ -72,6 +72,8 @@ pub static KEYS: ConfigDef = ConfigDef {
         )
         .default("false")
         .group(SLOT),
+        Key::new("slot.stream.params", KeyType::String, "name=value;…: pgoutput's options binary and origin.")
+            .group(SLOT),
         Key::new(
             "status.update.interval.ms",
             KeyType::Millis,
@@ -109,6 +111,26 @@ pub static KEYS: ConfigDef = ConfigDef {
             .group(RECORDS),
         Key::new("unavailable.value.placeholder", KeyType::String, "Stands for a value that the log does not carry.")
             .default("__debezium_unavailable_value")
+            .group(RECORDS),
+        Key::new("decimal.handling.mode", KeyType::String, "How numeric and money are written.")
+            .default("precise")
+            .one_of(&["precise", "double", "string"])
+            .group(RECORDS),
+        Key::new("time.precision.mode", KeyType::String, "How date, time and timestamp are written.")
+            .default("adaptive")
+            .one_of(&["adaptive", "adaptive_time_microseconds", "connect", "isostring", "microseconds", "nanoseconds"])
+            .group(RECORDS),
+        Key::new("binary.handling.mode", KeyType::String, "How bytea is written.")
+            .default("bytes")
+            .one_of(&["bytes", "base64", "base64-url-safe", "hex"])
+            .group(RECORDS),
+        Key::new("interval.handling.mode", KeyType::String, "How interval is written: microseconds, or ISO 8601.")
+            .default("numeric")
+            .one_of(&["numeric", "string"])
+            .group(RECORDS),
+        Key::new("hstore.handling.mode", KeyType::String, "How hstore is written: a JSON text, or a map.")
+            .default("json")
+            .one_of(&["json", "map"])
             .group(RECORDS),
         Key::new("poll.interval.ms", KeyType::Millis, "How long Debezium waits between polls.")
             .default("500")

@@ -10,7 +10,6 @@ use crate::pgoutput::{Captured, Decoder, Place, Relation};
 use crate::publication;
 use crate::slot::{self, parse_lsn};
 use crate::snapshot::{self, Read, Snapshot};
-use crate::type_table::Wire;
 use crate::{ConnectOptions, Connection, Replication};
 use bytes::Bytes;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -71,6 +70,7 @@ impl Postgres {
         let config = &self.config;
         let mut sql = Connection::connect(&config.connect)?;
         check_server(&mut sql)?;
+        config.stream.check(&sql)?;
         let all = catalogue::tables(&mut sql)?;
         let captured: Vec<_> = all.into_iter().filter(|(s, t)| config.filter.takes(s, t)).collect();
         publication::ensure(&mut sql, &config.publication, config.autocreate, &captured, config.via_root)?;
@@ -124,7 +124,8 @@ impl Postgres {
     fn stream(&self, replication: Connection, place: Place, floor: u64) -> Result<Streaming, Error> {
         let config = &self.config;
         let publications = quoted_list(&config.publication);
-        let options = [("proto_version", "1"), ("publication_names", publications.as_str())];
+        let mut options = vec![("proto_version", "1"), ("publication_names", publications.as_str())];
+        options.extend(config.stream.options());
         let start = place.complete;
         let replication = replication.into_replication(&config.slot, start, &options)?;
         info!(slot = config.slot, lsn = start, "streaming");
@@ -425,7 +426,7 @@ impl Catalogue {
                 .collect(),
             rows: None,
         });
-        let captured = config.naming.changes(relation, &info, &types, Wire::Text);
+        let captured = config.naming.changes(relation, &info, &types);
         self.session = Some((connection, types));
         Ok(Some(captured))
     }

@@ -1,7 +1,8 @@
 //! A captured table: the catalogue's columns met with what the wire brings, as a stream.
 
 use crate::catalogue::{ColumnInfo, TableInfo, Types};
-use crate::pgoutput::{Captured, Relation};
+use crate::handling::Handling;
+use crate::pgoutput::{Captured, Relation, RelationColumn};
 use crate::type_table::{LeftOut, Mapping, Wire, column};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -18,6 +19,9 @@ pub struct Naming {
     pub envelope: Envelope,
     /// columns that are captured, by "schema.table.column"
     pub columns: ColumnFilter,
+    pub handling: Handling,
+    /// whether the stream was asked for binary cells
+    pub binary: bool,
 }
 
 /// `column.include.list` and `column.exclude.list`
@@ -51,7 +55,7 @@ impl Naming {
         &self,
         info: &TableInfo,
         types: &Types,
-        wire: Wire,
+        wire: impl Fn(&ColumnInfo) -> Wire,
         mut cell: impl FnMut(&ColumnInfo) -> Option<u16>,
     ) -> (Table, Vec<Mapping>) {
         let mut columns: Vec<(u16, weir_cdc::Column)> = vec![];
@@ -62,7 +66,7 @@ impl Naming {
                 continue;
             }
             let Some(at) = cell(c) else { continue };
-            let mapping = match column(c, is_key, types, wire) {
+            let mapping = match column(c, is_key, types, &self.handling, wire(c)) {
                 Ok(mapping) => mapping,
                 Err(left_out) => {
                     self.warn(info, c, &left_out);
@@ -97,14 +101,23 @@ impl Naming {
 
     /// The stream of a relation's changes. The catalogue may have moved on since: what it no longer knows, the relation's
     /// own column says.
-    pub fn changes(&self, relation: &Relation, info: &TableInfo, types: &Types, wire: Wire) -> Captured {
+    pub fn changes(&self, relation: &Relation, info: &TableInfo, types: &Types) -> Captured {
         let mut info = info.clone();
         info.columns = relation.columns.iter().map(|c| of_relation(c, &info)).collect();
         let places = |c: &ColumnInfo| relation.columns.iter().position(|r| r.name == c.name).map(|i| i as u16);
+        let wires: Vec<Wire> = relation.columns.iter().map(|c| self.wire(c, types)).collect();
+        let wire = |c: &ColumnInfo| places(c).and_then(|i| wires.get(i as usize)).copied().unwrap_or(Wire::Text);
         let (table, _) = self.table(&info, types, wire, places);
         let key = table.key.iter().filter_map(|i| table.columns.get(*i)).map(|(cell, _)| *cell).collect();
         let stream = self.stream(&info, &table, relation.columns.len(), Op::Change);
-        Captured { stream, key }
+        let forms = wires.iter().map(|w| if *w == Wire::Binary { b'b' } else { b't' }).collect();
+        Captured { stream, key, forms }
+    }
+
+    /// pgoutput sends what has no binary form as text, whatever was asked for.
+    fn wire(&self, c: &RelationColumn, types: &Types) -> Wire {
+        let sends = || types.get(c.type_oid).is_some_and(|t| t.sends);
+        c.wire.unwrap_or_else(|| if self.binary && sends() { Wire::Binary } else { Wire::Text })
     }
 
     /// The stream of a snapshot's rows, and the columns that are to be selected.
@@ -114,7 +127,7 @@ impl Naming {
         for c in &info.columns {
             let is_key = info.key.contains(&c.name);
             let taken = is_key || self.columns.takes(&info.schema, &info.table, &c.name);
-            match column(c, false, types, Wire::Binary) {
+            match column(c, false, types, &self.handling, Wire::Copy) {
                 _ if !taken => {}
                 Ok(_) => {
                     places.insert(c.name.clone(), next);
@@ -123,7 +136,7 @@ impl Naming {
                 Err(left_out) => self.warn(info, c, &left_out),
             }
         }
-        let (table, mappings) = self.table(info, types, Wire::Binary, |c| places.get(&c.name).copied());
+        let (table, mappings) = self.table(info, types, |_| Wire::Copy, |c| places.get(&c.name).copied());
         (self.stream(info, &table, mappings.len(), Op::Read), mappings)
     }
 
@@ -154,7 +167,7 @@ impl Naming {
 pub const VERSION: &str = "3.6.3.Final";
 
 /// A column that the relation has: with what the catalogue says of it, where it still is of the same type.
-fn of_relation(c: &crate::pgoutput::RelationColumn, info: &TableInfo) -> ColumnInfo {
+fn of_relation(c: &RelationColumn, info: &TableInfo) -> ColumnInfo {
     let known = info.columns.iter().find(|k| k.name == c.name && k.type_oid == c.type_oid);
     match known {
         Some(k) => ColumnInfo { modifier: c.modifier, generated: k.generated, ..k.clone() },
