@@ -161,7 +161,8 @@ const RULES: &[Rule] = &[
         "replication slots",
         "postgres.slots-exhausted",
         Cure::Environment,
-        "ALTER SYSTEM SET max_replication_slots = …, then restart the server",
+        "SELECT pg_drop_replication_slot('…') of one that nobody reads; or ALTER SYSTEM SET max_replication_slots = …, then restart \
+         the server",
     ),
     rule(
         "53300",

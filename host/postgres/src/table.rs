@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use tracing::warn;
+use weir_api::Error;
 use weir_cdc::{Envelope, Op, SourceBlock, Table, topic_name};
 use weir_model::{Kind, Meta, Stream};
 
@@ -19,6 +20,9 @@ pub struct Naming {
     pub envelope: Envelope,
     /// columns that are captured, by "schema.table.column"
     pub columns: ColumnFilter,
+    pub keys: KeyColumns,
+    /// `topic.delimiter`
+    pub delimiter: String,
     pub handling: Handling,
     /// whether the stream was asked for binary cells
     pub binary: bool,
@@ -30,6 +34,10 @@ pub struct ColumnFilter {
     pub include: Option<weir_cdc::Patterns>,
     pub exclude: Option<weir_cdc::Patterns>,
 }
+
+/// `message.key.columns`: keys of tables whose names match, in place of their own.
+#[derive(Clone, Debug, Default)]
+pub struct KeyColumns(Vec<(weir_cdc::Patterns, Vec<String>)>);
 
 /// Streams are numbered over all sources of the process.
 static STREAMS: AtomicU64 = AtomicU64::new(1);
@@ -47,6 +55,34 @@ impl ColumnFilter {
     }
 }
 
+// === impl KeyColumns ===
+
+impl KeyColumns {
+    pub const KEY: &str = "message.key.columns";
+
+    /// "schema.table:column,column;…"
+    pub fn parse(text: &str) -> Result<KeyColumns, Error> {
+        let wrong = |part: &str| {
+            Error::input("config.not-allowed", format!("`{}` holds \"{part}\", which names no key", Self::KEY))
+                .help("schema.table:column,column;…, the table as a regular expression")
+        };
+        let one = |part: &str| {
+            let (tables, columns) = part.rsplit_once(':').ok_or_else(|| wrong(part))?;
+            let columns: Vec<_> = columns.split(',').map(|c| c.trim().to_owned()).filter(|c| !c.is_empty()).collect();
+            let tables = weir_cdc::Patterns::parse(tables).map_err(|e| wrong(part).help(e.reason))?;
+            if columns.is_empty() || tables.is_empty() { Err(wrong(part)) } else { Ok((tables, columns)) }
+        };
+        let parts = text.split(';').map(str::trim).filter(|p| !p.is_empty());
+        Ok(KeyColumns(parts.map(one).collect::<Result<_, _>>()?))
+    }
+
+    /// A table's key: its own, unless a pattern says otherwise.
+    fn of<'a>(&'a self, info: &'a TableInfo) -> &'a [String] {
+        let name = format!("{}.{}", info.schema, info.table);
+        self.0.iter().find(|(tables, _)| tables.matches(&name)).map_or(&info.key, |(_, columns)| columns)
+    }
+}
+
 // === impl Naming ===
 
 impl Naming {
@@ -61,12 +97,11 @@ impl Naming {
         let mut columns: Vec<(u16, weir_cdc::Column)> = vec![];
         let mut mappings = vec![];
         for c in &info.columns {
-            let is_key = info.key.contains(&c.name);
-            if !is_key && !self.columns.takes(&info.schema, &info.table, &c.name) {
+            if !self.takes(info, c) {
                 continue;
             }
             let Some(at) = cell(c) else { continue };
-            let mapping = match column(c, is_key, types, &self.handling, wire(c)) {
+            let mapping = match column(c, info.key.contains(&c.name), types, &self.handling, wire(c)) {
                 Ok(mapping) => mapping,
                 Err(left_out) => {
                     self.warn(info, c, &left_out);
@@ -77,9 +112,16 @@ impl Naming {
             mappings.push(mapping);
         }
         let place = |name: &String| columns.iter().position(|(_, c)| *c.name == **name);
-        let key = info.key.iter().filter_map(place).collect();
-        let topic = topic_name(&self.prefix, &info.schema, &info.table, ".");
+        let key = self.keys.of(info).iter().filter_map(place).collect();
+        let topic = topic_name(&self.prefix, &info.schema, &info.table, &self.delimiter);
         (Table { topic, columns, key }, mappings)
+    }
+
+    /// Columns of a key are in it, whatever the lists say.
+    fn takes(&self, info: &TableInfo, c: &ColumnInfo) -> bool {
+        info.key.contains(&c.name)
+            || self.keys.of(info).contains(&c.name)
+            || self.columns.takes(&info.schema, &info.table, &c.name)
     }
 
     /// Once for each column of the process.
@@ -125,10 +167,8 @@ impl Naming {
         let mut next = 0;
         let mut places = std::collections::HashMap::new();
         for c in &info.columns {
-            let is_key = info.key.contains(&c.name);
-            let taken = is_key || self.columns.takes(&info.schema, &info.table, &c.name);
             match column(c, false, types, &self.handling, Wire::Copy) {
-                _ if !taken => {}
+                _ if !self.takes(info, c) => {}
                 Ok(_) => {
                     places.insert(c.name.clone(), next);
                     next += 1;

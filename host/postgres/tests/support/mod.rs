@@ -33,6 +33,12 @@ pub struct Seen {
 
 impl Reader {
     pub fn open(server: &Postgres, database: &str, more: &[(&str, &str)]) -> Reader {
+        let mut reader = Reader::unstarted(server, database, more);
+        reader.source.start(None).unwrap();
+        reader
+    }
+
+    pub fn unstarted(server: &Postgres, database: &str, more: &[(&str, &str)]) -> Reader {
         let port = server.port().to_string();
         let mut settings = Settings::new([
             ("database.hostname", server.host()),
@@ -46,8 +52,7 @@ impl Reader {
             ("database.sslmode", "disable"),
         ]);
         settings.values.extend(more.iter().map(|(k, v)| (k.to_string(), v.to_string())));
-        let mut source = weir_postgres::open(&settings).unwrap();
-        source.start(None).unwrap();
+        let source = weir_postgres::open(&settings).unwrap();
         let json = || Arc::new(JsonConverter(weir_converters::Json { schemas: true, ..Default::default() }));
         let converters = Converters { key: json(), value: json(), header: Arc::new(SimpleHeader) };
         Reader { source, window: Window::default(), chain: Chain::new(vec![], converters, 1 << 20) }

@@ -3,14 +3,17 @@
 //! Bytes stay where they came in: a row is offsets into the window's one buffer. What a relation means is asked for when the
 //! server sends it, once, and again when it changed.
 
+mod reader;
+
 use crate::frame::header;
 use crate::type_table::Wire;
 use bytes::Bytes;
+use reader::{Reader, malformed, relation, tuples};
 use std::collections::HashMap;
 use std::sync::Arc;
 use weir_api::{Error, Limit};
 use weir_cdc::KEY_CHANGED;
-use weir_model::{AFTER, BEFORE, Batch, Cell, Row, Stream, Transaction, Window};
+use weir_model::{BEFORE, Batch, Cell, Row, Stream, Transaction, Window};
 
 /// A relation as the server describes it before its first row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,80 +113,6 @@ pub type Describe<'a> = &'a mut dyn FnMut(Relation) -> Result<Option<Captured>, 
 
 /// Microseconds from 1970 to the server's epoch.
 const EPOCH_US: i64 = 946_684_800_000_000;
-
-struct Reader<'a> {
-    wire: &'a [u8],
-    at: usize,
-    end: usize,
-    /// a cell came in another form than its column's cells are read in
-    surprised: bool,
-}
-
-// === impl Reader ===
-
-impl Reader<'_> {
-    #[inline(always)]
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], Error> {
-        let bytes = self.wire.get(self.at..self.end).and_then(|w| w.first_chunk::<N>()).ok_or_else(malformed)?;
-        self.at += N;
-        Ok(*bytes)
-    }
-    #[inline(always)]
-    fn u8(&mut self) -> Result<u8, Error> {
-        Ok(self.take::<1>()?[0])
-    }
-    #[inline(always)]
-    fn u16(&mut self) -> Result<u16, Error> {
-        self.take().map(u16::from_be_bytes)
-    }
-    #[inline(always)]
-    fn u32(&mut self) -> Result<u32, Error> {
-        self.take().map(u32::from_be_bytes)
-    }
-    #[inline(always)]
-    fn u64(&mut self) -> Result<u64, Error> {
-        self.take().map(u64::from_be_bytes)
-    }
-    fn text(&mut self) -> Result<String, Error> {
-        let rest = self.wire.get(self.at..self.end).unwrap_or_default();
-        let n = rest.iter().position(|b| *b == 0).ok_or_else(malformed)?;
-        self.at += n + 1;
-        Ok(String::from_utf8_lossy(rest.get(..n).unwrap_or_default()).into_owned())
-    }
-
-    /// The cells of a tuple. `old`: where the old tuple's cells are, for values that did not change and are not sent again.
-    #[inline]
-    fn tuple(&mut self, forms: &[u8], cells: &mut Vec<Cell>, old: Option<usize>) -> Result<u32, Error> {
-        let start = cells.len();
-        if self.u16()? as usize != forms.len() {
-            return Err(malformed());
-        }
-        for (i, expected) in forms.iter().enumerate() {
-            let cell = match self.u8()? {
-                b'n' => Cell::NULL,
-                b'u' => old.and_then(|o| cells.get(o + i)).copied().unwrap_or(Cell::UNCHANGED),
-                form @ (b't' | b'b') => {
-                    self.surprised |= form != *expected;
-                    let len = self.u32()?;
-                    let cell = Cell { at: self.at as u32, len };
-                    self.at += len as usize;
-                    if self.at > self.end {
-                        return Err(malformed());
-                    }
-                    cell
-                }
-                _ => return Err(malformed()),
-            };
-            cells.push(cell);
-        }
-        Ok(start as u32)
-    }
-}
-
-#[cold]
-fn malformed() -> Error {
-    Error::retry("postgres.protocol", "the server sent a message that is not of the replication protocol")
-}
 
 // === impl Decoder ===
 
@@ -464,38 +393,4 @@ impl Decoder {
         self.last = Some((oid, open.batch, open.of));
         Some(open.batch)
     }
-}
-
-/// Reads the tuples of an insert, update or delete; `row.op` is the message's own letter.
-#[inline]
-fn tuples(row: &mut Row, r: &mut Reader, forms: &[u8], cells: &mut Vec<Cell>) -> Result<(), Error> {
-    let mut tuple = r.u8()?;
-    // a key's tuple has nulls for all else: only a whole one knows values that are not sent again
-    let is_whole = tuple == b'O';
-    if tuple == b'O' || tuple == b'K' {
-        row.before = r.tuple(forms, cells, None)?;
-        row.present |= BEFORE;
-        if row.op != b'D' {
-            tuple = r.u8()?
-        }
-    }
-    if tuple == b'N' {
-        let old = is_whole.then_some(row.before as usize);
-        row.after = r.tuple(forms, cells, old)?;
-        row.present |= AFTER;
-    }
-    Ok(())
-}
-
-fn relation(r: &mut Reader) -> Result<Relation, Error> {
-    let (oid, schema, table) = (r.u32()?, r.text()?, r.text()?);
-    let (replica_identity, count) = (r.u8()?, r.u16()?);
-    let mut columns = Vec::with_capacity(count as usize);
-    for _ in 0..count {
-        let key = r.u8()? & 1 != 0;
-        let (name, type_oid, modifier) = (r.text()?, r.u32()?, r.u32()? as i32);
-        columns.push(RelationColumn { name, key, type_oid, modifier, wire: None });
-    }
-    let schema = if schema.is_empty() { "pg_catalog".into() } else { schema };
-    Ok(Relation { oid, schema, table, replica_identity, columns })
 }
