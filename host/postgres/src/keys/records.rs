@@ -112,4 +112,12 @@ pub const OTHERS: &[Key] = rows! { RECORDS:
         => "of a table nothing is kept but its schema";
     refused "openlineage.integration.enabled" Boolean "false" "Whether OpenLineage is told."
         => "remove it: nothing is told to OpenLineage";
+    ignored "openlineage.integration.config.file.path" String "./openlineage.yml" "OpenLineage's configuration."
+        => "nothing is told to OpenLineage";
+    ignored "openlineage.integration.job.description" String "Debezium change data capture job" "The job's description."
+        => "nothing is told to OpenLineage";
+    ignored "internal.log.position.check.enable" Boolean "true" "Whether Debezium looks for its offset in the log."
+        => "it is about Debezium's inside";
+    ignored "internal.advanced.metrics.enable" Boolean "false" "Whether Debezium has more metrics."
+        => "it is about Debezium's inside";
 };

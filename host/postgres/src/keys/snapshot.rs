@@ -78,4 +78,8 @@ pub const OTHERS: &[Key] = rows! { SNAPSHOT:
         => "the log, and `weir run --metrics ADDRESS`, show how far a snapshot is";
     ignored "notification.sink.topic.name" String - "The topic of notifications."
         => "there are no notifications";
+    ignored "internal.legacy.snapshot.max.threads" Boolean "false" "A thread for each table."
+        => "one thread reads, and another writes meanwhile";
+    ignored "internal.snapshot.scan.all.columns.force" Boolean "false" "Whether Debezium reads columns that it leaves out."
+        => "it is about Debezium's inside";
 };
