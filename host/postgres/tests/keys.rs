@@ -8,7 +8,7 @@ const OPTIONS: &str = include_str!("data/debezium-options.tsv");
 
 fn options() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
     let lines = OPTIONS.lines().filter(|l| !l.starts_with('#'));
-    lines.map(|l| l.split_once('\t').unwrap()).map(|(name, default)| (name, Some(default).filter(|d| *d != "-")))
+    lines.filter_map(|l| l.split_once('\t')).map(|(name, default)| (name, Some(default).filter(|d| *d != "-")))
 }
 
 /// What is said of one key among settings that are in order.
