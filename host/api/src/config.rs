@@ -34,7 +34,7 @@ pub enum Importance {
 pub enum Effect {
     /// what its documentation says
     Works,
-    /// Nothing, and nothing is lost by it: accepted, with this one warning.
+    /// Nothing, and nothing is lost by it: accepted, with this one warning unless it is set to its default.
     Ignored(&'static str),
     /// Its effect is missing: refused, unless it is set to its default. The text names what works instead.
     Refused(&'static str),
@@ -150,13 +150,15 @@ impl Key {
             let finding = Finding::error("config.not-allowed", format!("`{}` cannot be \"{text}\"", self.name));
             return Some(finding.key(self.name).help(format!("one of: {}", self.one_of.join(", "))));
         }
+        // without a default, set to nothing is not set
+        let is_default = self.default.unwrap_or_default().eq_ignore_ascii_case(text);
         match self.effect {
             Effect::Works => None,
+            Effect::Ignored(_) | Effect::Refused(_) if is_default => None,
             Effect::Ignored(why) => Some(
                 Finding::warning("config.no-effect", format!("`{}` has no effect here: {why}", self.name))
                     .key(self.name),
             ),
-            Effect::Refused(_) if self.default.is_some_and(|d| d.eq_ignore_ascii_case(text)) => None,
             Effect::Refused(instead) => Some(
                 Finding::error("config.not-supported", format!("`{}` = \"{text}\" is not supported", self.name))
                     .key(self.name)

@@ -3,7 +3,7 @@
 //! A stream's program has a layout for each sort of record: a change, a delete (its key comes from the old row), the tombstone
 //! behind it, a truncate, and the three records that a change of the primary key becomes.
 
-use crate::Context;
+use crate::{Adjust, Context};
 use std::sync::Arc;
 use weir_model::{
     AFTER, BEFORE, Check, Codec, Decode, Fate, Kind, Layout, Leaf, Meta, NEVER, Name, Node, Program, Question, Side,
@@ -68,6 +68,10 @@ pub struct Envelope {
     pub context: Option<Context>,
     /// `unavailable.value.placeholder`
     pub unavailable: Name,
+    /// `schema.name.adjustment.mode`
+    pub schema_names: Adjust,
+    /// `field.name.adjustment.mode`
+    pub field_names: Adjust,
 }
 
 // === impl CellLeaf ===
@@ -111,7 +115,13 @@ impl SourceBlock {
 
 impl Envelope {
     pub fn new(context: Option<Context>) -> Self {
-        Envelope { tombstones: true, context, unavailable: "__debezium_unavailable_value".into() }
+        Envelope {
+            tombstones: true,
+            context,
+            unavailable: "__debezium_unavailable_value".into(),
+            schema_names: Adjust::None,
+            field_names: Adjust::None,
+        }
     }
 
     /// The program of a stream of this table.
@@ -142,7 +152,7 @@ impl Envelope {
     }
 
     fn layout(&self, table: &Table, source: &SourceBlock, sort: Sort) -> Layout {
-        let (old, new) = (table.key_node(Side::Before), table.key_node(Side::After));
+        let (old, new) = (self.key(table, Side::Before), self.key(table, Side::After));
         let key = match sort {
             Sort::Truncate => Node::nothing(),
             Sort::Delete | Sort::Tombstone | Sort::Moved | Sort::MovedTombstone => old.clone(),
@@ -180,10 +190,9 @@ impl Envelope {
 
     fn value(&self, table: &Table, source: &SourceBlock, sort: Sort) -> Node {
         let meta = |name: &str, meta| SourceBlock::meta(name, Kind::Int64, true, meta);
-        let row =
-            Type::new(Kind::Struct).optional(true).note(|n| n.name = Some(format!("{}.Value", table.topic).into()));
+        let row = Type::new(Kind::Struct).optional(true).note(|n| n.name = Some(self.name(table, "Value")));
         let side = |side: Side, bit, there: bool| {
-            let fields = table.columns.iter().map(|(cell, c)| (c.name.clone(), c.node(side, *cell)));
+            let fields = table.columns.iter().map(|(cell, c)| (self.field(c), c.node(side, *cell)));
             Node::group(row.clone(), fields.collect()).guarded(if there { bit } else { NEVER })
         };
         let (before, after) = match sort {
@@ -207,7 +216,31 @@ impl Envelope {
             meta("ts_us", Meta::NowUs),
             meta("ts_ns", Meta::NowNs),
         ];
-        Node::group(Type::named(Kind::Struct, &format!("{}.Envelope", table.topic), 2), fields)
+        Node::group(Type::named(Kind::Struct, &self.name(table, "Envelope"), 2), fields)
+    }
+}
+
+impl Envelope {
+    /// A table without a key has records without one.
+    fn key(&self, table: &Table, side: Side) -> Node {
+        if table.key.is_empty() {
+            return Node::nothing();
+        }
+        let columns = table.key.iter().filter_map(|i| table.columns.get(*i));
+        let fields = columns.map(|(cell, c)| (self.field(c), c.node(side, *cell)));
+        let ty = Type::new(Kind::Struct).note(|n| n.name = Some(self.name(table, "Key")));
+        Node::group(ty, fields.collect())
+    }
+
+    fn name(&self, table: &Table, part: &str) -> Name {
+        self.schema_names.schema(&format!("{}.{part}", table.topic)).into()
+    }
+
+    fn field(&self, c: &Column) -> Name {
+        match self.field_names {
+            Adjust::None => c.name.clone(),
+            adjust => adjust.field(&c.name).into(),
+        }
     }
 }
 
@@ -230,21 +263,6 @@ fn transaction() -> Node {
     let fields =
         vec![field("id", Kind::Text), field("total_order", Kind::Int64), field("data_collection_order", Kind::Int64)];
     Node::group(Type::named(Kind::Struct, "event.block", 1).optional(true), fields).guarded(NEVER)
-}
-
-// === impl Table ===
-
-impl Table {
-    /// A table without a key has records without one.
-    fn key_node(&self, side: Side) -> Node {
-        if self.key.is_empty() {
-            return Node::nothing();
-        }
-        let columns = self.key.iter().filter_map(|i| self.columns.get(*i));
-        let fields = columns.map(|(cell, c)| (c.name.clone(), c.node(side, *cell)));
-        let ty = Type::new(Kind::Struct).note(|n| n.name = Some(format!("{}.Key", self.topic).into()));
-        Node::group(ty, fields.collect())
-    }
 }
 
 // === impl Column ===

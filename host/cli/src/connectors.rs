@@ -16,7 +16,7 @@ const POSTGRES: &[&str] = &["postgres", "io.debezium.connector.postgresql.Postgr
 pub fn catalog() -> Catalog {
     Catalog {
         sources: vec![
-            Component::new(POSTGRES, weir_postgres::KEYS),
+            Component::new(POSTGRES, weir_postgres::KEYS).with_check(weir_postgres::check),
             Component::new(&["generator"], weir_generator::KEYS),
         ],
         sinks: vec![

@@ -1,6 +1,7 @@
-//! Arrays in PostgreSQL's text format: `{a,"b c",NULL}`, `[0:1]={1,2}`.
+//! Arrays in PostgreSQL's text format (`{a,"b c",NULL}`, `[0:1]={1,2}`), and in its binary one.
 
 use crate::cell::Element;
+use crate::printed;
 use weir_model::{Decode, Value};
 
 /// A one-dimensional array. The elements of one with more dimensions are arrays that no element schema can hold: they read as
@@ -8,6 +9,8 @@ use weir_model::{Decode, Value};
 #[derive(Debug)]
 pub struct Array {
     pub element: Element,
+    /// the array, and its elements, are in binary form
+    pub binary: bool,
     /// what stands in for an array that the log does not carry
     pub stand_in: StandIn,
 }
@@ -17,8 +20,8 @@ pub struct Array {
 pub enum StandIn {
     /// a list of the placeholder
     Text,
-    /// a list of the placeholder's bytes
-    Bytes,
+    /// a list of what stands in for an element
+    Element,
     /// the placeholder's bytes, each a number
     Numbers,
     /// a list of the name-based UUID of the placeholder
@@ -34,6 +37,13 @@ pub enum StandIn {
 impl Decode for Array {
     fn decode(&self, bytes: &[u8]) -> Option<Value> {
         let mut items = vec![];
+        if self.binary {
+            printed::array(bytes, |item| {
+                items.push(item.map_or(Some(Value::Null), |bytes| self.element.value(bytes))?);
+                Some(())
+            })?;
+            return Some(Value::list(items));
+        }
         read(bytes, |item| {
             items.push(match item {
                 Item::Null | Item::Nested => Value::Null,
@@ -47,7 +57,10 @@ impl Decode for Array {
     fn unavailable(&self, placeholder: &str) -> Value {
         match self.stand_in {
             StandIn::Text => Value::list([Value::text(placeholder)]),
-            StandIn::Bytes => Value::list([Value::bytes(placeholder)]),
+            StandIn::Element => Value::list([match &self.element {
+                Element::Codec(_) => Value::bytes(placeholder),
+                Element::Tree(decode) => decode.unavailable(placeholder),
+            }]),
             StandIn::Numbers => Value::list(placeholder.bytes().map(|b| Value::Int(b as i64))),
             StandIn::Uuid => Value::list([Value::text(name_uuid(placeholder))]),
             StandIn::Null => Value::Null,
@@ -165,7 +178,7 @@ mod tests {
     use weir_model::Codec;
 
     fn array(codec: Codec) -> Array {
-        Array { element: Element::Codec(codec), stand_in: StandIn::Text }
+        Array { element: Element::Codec(codec), binary: false, stand_in: StandIn::Text }
     }
 
     #[test]

@@ -47,12 +47,16 @@ pub struct TypeInfo {
     pub base_modifier: i32,
     /// of enums, in their own order
     pub labels: Vec<String>,
+    /// has a binary form
+    pub sends: bool,
 }
 
 /// Types by oid, read when a session begins and again when one is missing.
 #[derive(Clone, Debug, Default)]
 pub struct Types {
     by_oid: HashMap<u32, TypeInfo>,
+    /// digits behind the point of `money`, by the server's locale
+    pub money_digits: u8,
 }
 
 type Fields = Vec<Option<String>>;
@@ -139,7 +143,7 @@ fn key(connection: &mut Connection, oid: u32) -> Result<Vec<String>, Error> {
 impl Types {
     pub fn read(connection: &mut Connection) -> Result<Types, Error> {
         let sql = "SELECT t.oid, t.typname, t.typtype, \
-                   CASE WHEN t.typcategory = 'A' THEN t.typelem ELSE 0 END, t.typbasetype, t.typtypmod FROM pg_type t \
+                   CASE WHEN t.typcategory = 'A' THEN t.typelem ELSE 0 END, t.typbasetype, t.typtypmod, t.typsend <> 0 FROM pg_type t \
                    WHERE t.typtype <> 'c' OR t.typrelid IN (SELECT oid FROM pg_class WHERE relkind = 'c')";
         let mut by_oid = HashMap::new();
         for r in connection.simple_query(sql)? {
@@ -151,6 +155,7 @@ impl Types {
                 base: number(&r, 4),
                 base_modifier: number(&r, 5),
                 labels: vec![],
+                sends: text(&r, 6) == "t",
             };
             by_oid.insert(info.oid, info);
         }
@@ -161,7 +166,9 @@ impl Types {
                 info.labels.push(text(&r, 1).into())
             }
         }
-        Ok(Types { by_oid })
+        let money = connection.simple_query("SELECT scale(1::money::numeric)")?;
+        let money_digits = money.first().map_or(2, |row| number(row, 0));
+        Ok(Types { by_oid, money_digits })
     }
 
     pub fn get(&self, oid: u32) -> Option<&TypeInfo> {

@@ -191,7 +191,7 @@ fn zoned_time(bytes: &[u8]) -> Option<String> {
 }
 
 /// The session's locale decides the signs around the digits; a last group of one or two digits is the fraction.
-fn money(bytes: &[u8]) -> Option<Value> {
+pub fn money(bytes: &[u8]) -> Option<Value> {
     let minus = bytes.iter().any(|b| matches!(b, b'-' | b'('));
     let digits: Vec<u8> = bytes.iter().copied().filter(u8::is_ascii_digit).collect();
     let last = bytes.iter().rposition(u8::is_ascii_digit)?;

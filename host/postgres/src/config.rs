@@ -1,13 +1,15 @@
 //! Settings as the source works with them.
 
+use crate::handling::Handling;
 use crate::keys::KEYS;
 use crate::pgoutput::Skipped;
 use crate::publication::Autocreate;
-use crate::table::{ColumnFilter, Naming};
+use crate::stream_options::{self, StreamOptions};
+use crate::table::{ColumnFilter, KeyColumns, Naming};
 use crate::{ConnectOptions, SslMode};
 use std::time::Duration;
 use weir_api::{Error, Settings};
-use weir_cdc::{Context, Envelope, Patterns, TableFilter};
+use weir_cdc::{Adjust, Context, Envelope, Patterns, TableFilter};
 
 /// `snapshot.mode`
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +33,9 @@ pub struct Config {
     pub filter: TableFilter,
     pub skipped: Skipped,
     pub naming: Naming,
+    pub stream: StreamOptions,
+    /// how long a slot that another reader has is waited for; None: for ever
+    pub patience: Option<Duration>,
 }
 
 // === impl Config ===
@@ -46,6 +51,15 @@ impl Config {
         let mut envelope = Envelope::new(context);
         envelope.tombstones = settings.flag(&KEYS, "tombstones.on.delete")?;
         envelope.unavailable = text("unavailable.value.placeholder").unwrap_or_default().into();
+        let adjust = |key: &str| {
+            let word = text(key).unwrap_or("none");
+            Adjust::parse(word).ok_or_else(|| {
+                Error::input("config.not-allowed", format!("`{key}` cannot be \"{word}\""))
+                    .help("one of: none, avro, avro_unicode")
+            })
+        };
+        envelope.schema_names = adjust("schema.name.adjustment.mode")?;
+        envelope.field_names = adjust("field.name.adjustment.mode")?;
         let columns =
             ColumnFilter { include: patterns("column.include.list")?, exclude: patterns("column.exclude.list")? };
         let mode = match text("snapshot.mode").unwrap_or("initial").to_ascii_lowercase().as_str() {
@@ -56,6 +70,17 @@ impl Config {
         };
         let autocreate = Autocreate::parse(text("publication.autocreate.mode").unwrap_or_default());
         let slot = slot_name(required("slot.name")?)?;
+        let stream = StreamOptions::parse(text(stream_options::KEY).unwrap_or_default())?;
+        let naming = Naming {
+            prefix,
+            database: connect.database.clone(),
+            envelope,
+            columns,
+            keys: KeyColumns::parse(text(KeyColumns::KEY).unwrap_or_default())?,
+            delimiter: text("topic.delimiter").unwrap_or(".").into(),
+            handling: Handling::parse(settings)?,
+            binary: stream.binary,
+        };
         let most = Duration::from_secs(10);
         Ok(Config {
             slot,
@@ -72,10 +97,26 @@ impl Config {
                 tables_out: patterns("table.exclude.list")?,
             },
             skipped: skipped(&settings.list(&KEYS, "skipped.operations"))?,
-            naming: Naming { prefix, database: connect.database.clone(), envelope, columns },
+            naming,
+            stream,
+            patience: patience(settings)?,
             connect,
         })
     }
+}
+
+/// Debezium tries so often, with so long between two tries, and then fails. Here the task's back-off sets the pauses.
+fn patience(settings: &Settings) -> Result<Option<Duration>, Error> {
+    let tries = settings.number(&KEYS, "slot.max.retries")?.and_then(|n| u32::try_from(n).ok());
+    let pause = settings.millis(&KEYS, "slot.retry.delay.ms")?.unwrap_or_default();
+    Ok(tries.map(|n| pause.saturating_mul(n)))
+}
+
+/// Parted by `;`; `;;` is one.
+fn statements(text: &str) -> Vec<String> {
+    let parted = text.replace(";;", "\0");
+    let parts = parted.split(';').map(|s| s.trim().replace('\0', ";"));
+    parts.filter(|s| !s.is_empty()).collect()
 }
 
 fn parse_list(key: &str, list: &str) -> Result<Patterns, Error> {
@@ -157,6 +198,7 @@ fn connect(settings: &Settings) -> Result<ConnectOptions, Error> {
     options.sslkey = path("database.sslkey").or(options.sslkey);
     options.tcp_keepalive = settings.flag(&KEYS, "database.tcpKeepAlive")?;
     options.application_name = "weir".into();
+    options.initial = statements(text("database.initial.statements").unwrap_or_default());
     Ok(options)
 }
 
@@ -219,6 +261,12 @@ mod tests {
         assert_eq!(o.password.as_deref(), Some("pa:ss"));
         assert_eq!(o.sslmode, SslMode::Require);
         assert_eq!(of_url("mysql://x").unwrap_err().code(), "postgres.url");
+    }
+
+    #[test]
+    fn statements_are_parted_by_semicolons() {
+        assert_eq!(statements("SET a = 1; SELECT ';;' ;"), ["SET a = 1", "SELECT ';'"]);
+        assert!(statements(" ; ").is_empty());
     }
 
     #[test]

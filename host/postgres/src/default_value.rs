@@ -6,9 +6,9 @@ use weir_model::{Codec, Kind, Type, Value, logical};
 
 /// None: no default, or one that cannot be told.
 pub fn parse(expression: &str, ty: &Type, leaf: &CellLeaf) -> Option<Value> {
-    let is_raw = matches!(leaf, CellLeaf::Codec(Codec::HexText));
+    let is_bytea = matches!(leaf, CellLeaf::Codec(Codec::HexText)) || expression.trim_end().ends_with("::bytea");
     // a struct as default is one that no JsonConverter writes ("Mismatching schema.")
-    if is_raw || matches!(ty.kind, Kind::Array | Kind::Map | Kind::Struct) || matches!(leaf, CellLeaf::Absent) {
+    if is_bytea || matches!(ty.kind, Kind::Array | Kind::Map | Kind::Struct) || matches!(leaf, CellLeaf::Absent) {
         return None;
     }
     let constant = strip_casts(expression.trim());
@@ -98,7 +98,10 @@ fn zero(ty: &Type) -> Option<Value> {
         Kind::Float32 | Kind::Float64 => Value::Float(0.0),
         Kind::Text => match ty.name() {
             Some("io.debezium.time.ZonedTimestamp") => Value::text("1970-01-01T00:00:00.000000Z"),
-            Some("io.debezium.time.ZonedTime") => Value::text("00:00:00Z"),
+            Some("io.debezium.time.ZonedTime" | "io.debezium.time.IsoTime") => Value::text("00:00:00Z"),
+            Some("io.debezium.time.IsoTimestamp") => Value::text("1970-01-01T00:00:00Z"),
+            Some("io.debezium.time.IsoDate") => Value::text("1970-01-01Z"),
+            Some("io.debezium.time.Interval") => Value::text("P0Y0M0DT0H0M0S"),
             Some("io.debezium.data.Uuid") => Value::text("00000000-0000-0000-0000-000000000000"),
             _ => Value::text(""),
         },

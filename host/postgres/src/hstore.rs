@@ -2,10 +2,15 @@
 
 use crate::array::quoted;
 
-type Pair = (String, Option<String>);
+pub type Pair = (String, Option<String>);
 
 /// `"k1"=>"v1", "k2"=>NULL` → `{"k1":"v1","k2":null}`
 pub fn json(bytes: &[u8]) -> Option<String> {
+    Some(object(&pairs(bytes)?))
+}
+
+/// In the order of Debezium's map.
+pub fn pairs(bytes: &[u8]) -> Option<Vec<Pair>> {
     let (mut rest, mut pairs, mut room) = (bytes, vec![], vec![]);
     while !rest.is_empty() {
         rest = quoted(rest, &mut room)?.strip_prefix(b"=>")?;
@@ -29,7 +34,7 @@ pub fn json(bytes: &[u8]) -> Option<String> {
     }
     let buckets = buckets(pairs.len());
     pairs.sort_by_key(|(key, _)| spread(key) & (buckets - 1));
-    Some(object(&pairs))
+    Some(pairs)
 }
 
 /// `java.util.HashMap` doubles its 16 buckets when three quarters are taken.

@@ -49,6 +49,8 @@ pub struct ConnectOptions {
     pub replication: bool,
     /// settings of the session: `("wal_sender_timeout", "60s")`
     pub options: Vec<(String, String)>,
+    /// SQL that a session begins with, but not one that streams
+    pub initial: Vec<String>,
 }
 
 // === impl SslMode ===
@@ -145,6 +147,7 @@ impl Default for ConnectOptions {
             application_name: "weir".into(),
             replication: false,
             options: Vec::new(),
+            initial: Vec::new(),
         }
     }
 }

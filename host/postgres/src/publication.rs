@@ -2,7 +2,7 @@
 
 use crate::Connection;
 use crate::catalogue::{literal, qualified};
-use crate::server_error::quoted;
+use crate::server_error::{ident, quoted};
 use weir_api::Error;
 
 /// `publication.autocreate.mode`
@@ -49,7 +49,10 @@ pub fn ensure(
                 "postgres.publication-missing",
                 format!("there is no publication `{name}`"),
             )
-            .help(format!("CREATE PUBLICATION {name_sql} FOR TABLE …; or set `publication.autocreate.mode`")));
+            .help(format!(
+                "CREATE PUBLICATION {name_sql} FOR {}; or set `publication.autocreate.mode`",
+                tables(captured)
+            )));
         }
         (Autocreate::AllTables, None) => format!("CREATE PUBLICATION {name_sql} FOR ALL TABLES{root}"),
         (Autocreate::NoTables, None) => format!("CREATE PUBLICATION {name_sql}{root}"),
@@ -84,5 +87,20 @@ pub fn ensure(
         "{}",
         if all.is_none() { "creating the publication" } else { "setting the publication's tables" }
     );
-    connection.simple_query(&sql).map(|_| ())
+    connection.simple_query(&sql).map(|_| ()).map_err(|e| match e.code() {
+        // of all tables only a superuser makes one, of some only their owner
+        "postgres.right-missing" => Error::new(e.code(), e.cure(), e.message())
+            .help(format!("let a superuser run: {sql}; where it exists, nothing has to be made")),
+        _ => e,
+    })
+}
+
+/// For people: what a publication of the captured tables is made of.
+fn tables(captured: &[(String, String)]) -> String {
+    const MOST: usize = 10;
+    if captured.is_empty() || captured.len() > MOST {
+        return "ALL TABLES".into();
+    }
+    let name = |(schema, table): &(String, String)| format!("{}.{}", ident(schema), ident(table));
+    format!("TABLE {}", captured.iter().map(name).collect::<Vec<_>>().join(", "))
 }

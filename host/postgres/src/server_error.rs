@@ -161,7 +161,8 @@ const RULES: &[Rule] = &[
         "replication slots",
         "postgres.slots-exhausted",
         Cure::Environment,
-        "ALTER SYSTEM SET max_replication_slots = …, then restart the server",
+        "SELECT pg_drop_replication_slot('…') of one that nobody reads; or ALTER SYSTEM SET max_replication_slots = …, then restart \
+         the server",
     ),
     rule(
         "53300",
@@ -176,6 +177,13 @@ const RULES: &[Rule] = &[
         "postgres.connections-exhausted",
         Cure::Retry,
         "ALTER SYSTEM SET max_connections = …, then restart the server",
+    ),
+    rule(
+        "42883",
+        "no binary output function",
+        "postgres.no-binary-form",
+        Cure::Environment,
+        "a published table has an array or a composite type that has no binary form: remove `binary` from `slot.stream.params`",
     ),
     rule("57P03", "", "postgres.starting", Cure::Retry, ""),
     rule("57P04", "", "postgres.database-missing", Cure::Environment, "CREATE DATABASE {database}"),

@@ -5,6 +5,7 @@
 use crate::Connection;
 use crate::catalogue::qualified;
 use crate::frame::header;
+use crate::server_error::ident;
 use crate::table::Naming;
 use crate::type_table::Mapping;
 use crate::{ConnectOptions, catalogue};
@@ -241,7 +242,7 @@ fn read(plan: Plan, send: &SyncSender<Result<Message, Error>>) -> Result<(), Err
             return Ok(());
         }
         let sql = format!("COPY ({}) TO STDOUT (FORMAT binary)", select(&info.schema, &info.table, &columns));
-        let mut copy = connection.copy_out(&sql)?;
+        let mut copy = connection.copy_out(&sql).map_err(|e| unreadable(e, info, &plan.connect.user))?;
         let mut bytes = Vec::with_capacity(CHUNK_BYTES + (CHUNK_BYTES >> 2));
         let mut more = true;
         while more {
@@ -259,6 +260,15 @@ fn read(plan: Plan, send: &SyncSender<Result<Message, Error>>) -> Result<(), Err
         }
     }
     connection.simple_query("COMMIT").map(|_| ())
+}
+
+/// The server names the table without its schema.
+fn unreadable(e: Error, info: &catalogue::TableInfo, user: &str) -> Error {
+    if e.code() != "postgres.right-missing" || e.message().contains("for schema") {
+        return e;
+    }
+    let table = format!("{}.{}", ident(&info.schema), ident(&info.table));
+    Error::new(e.code(), e.cure(), e.message()).help(format!("GRANT SELECT ON TABLE {table} TO {}", ident(user)))
 }
 
 fn select(schema: &str, table: &str, columns: &[Mapping]) -> String {

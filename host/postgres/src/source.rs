@@ -4,16 +4,15 @@
 //! from what the stream brings. Where the pipeline's slot is there already, a temporary slot exports the snapshot; the stream
 //! begins where the old slot stands, and what was committed before the snapshot's point is dropped by the decoder's floor.
 
-use crate::catalogue::{self, Types};
+use crate::catalogue;
 use crate::config::{Config, SnapshotMode};
-use crate::pgoutput::{Captured, Decoder, Place, Relation};
+use crate::pgoutput::Place;
 use crate::publication;
 use crate::slot::{self, parse_lsn};
 use crate::snapshot::{self, Read, Snapshot};
-use crate::type_table::Wire;
-use crate::{ConnectOptions, Connection, Replication};
-use bytes::Bytes;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use crate::streaming::{Streaming, now_ns, of_place};
+use crate::{ConnectOptions, Connection};
+use std::time::{Duration, Instant};
 use tracing::{info, warn};
 use weir_api::{Error, Limit, Offset, Poll, Position, Progress, Settings, Source};
 use weir_model::Window;
@@ -22,6 +21,8 @@ use weir_model::Window;
 struct Postgres {
     config: Config,
     state: State,
+    /// since when another reader has the slot
+    waiting: Option<Instant>,
 }
 
 enum State {
@@ -38,32 +39,11 @@ enum State {
     Ended,
 }
 
-struct Streaming {
-    replication: Replication<Connection>,
-    decoder: Decoder,
-    /// bytes that came in and are not yet in a window
-    buffer: Vec<u8>,
-    /// the last window's buffer, when nobody held it any more
-    spare: Vec<u8>,
-    catalogue: Catalogue,
-    /// what the server was told last
-    confirmed: u64,
-    told: Instant,
-    interval: Duration,
-}
-
-/// For what relation messages leave open; connects when it is first asked, and again when its session is lost.
-struct Catalogue {
-    options: ConnectOptions,
-    session: Option<(Connection, Types)>,
-}
-
-/// The server's end of the WAL minus what we confirmed is asked for by who wants to know; the slot view tells.
-const BUFFER: usize = 1 << 20;
+const IN_USE: &str = "postgres.slot-in-use";
 
 /// Opens the source; nothing is connected before `start`.
 pub fn open(settings: &Settings) -> Result<Box<dyn Source>, Error> {
-    Ok(Box::new(Postgres { config: Config::parse(settings)?, state: State::Stopped }))
+    Ok(Box::new(Postgres { config: Config::parse(settings)?, state: State::Stopped, waiting: None }))
 }
 
 // === impl Postgres ===
@@ -73,10 +53,15 @@ impl Postgres {
         let config = &self.config;
         let mut sql = Connection::connect(&config.connect)?;
         check_server(&mut sql)?;
+        config.stream.check(&sql)?;
         let all = catalogue::tables(&mut sql)?;
         let captured: Vec<_> = all.into_iter().filter(|(s, t)| config.filter.takes(s, t)).collect();
         publication::ensure(&mut sql, &config.publication, config.autocreate, &captured, config.via_root)?;
         let slot = slot::look(&mut sql, &config.slot)?;
+        if let Some(pid) = slot.as_ref().and_then(|s| s.active_pid) {
+            // said before a snapshot is read in vain
+            return Err(in_use(&config.slot, pid));
+        }
         let stored = offset.and_then(place);
         let wants_snapshot = match config.mode {
             SnapshotMode::Always => true,
@@ -123,24 +108,20 @@ impl Postgres {
         Ok(State::Snapshot { snapshot, replication, place, floor: created.consistent_point, temporary })
     }
 
+    /// A slot that another reader has is waited for as long as `slot.max.retries` and `slot.retry.delay.ms` say.
+    fn lose_patience(&mut self, e: Error) -> Error {
+        if e.code() != IN_USE {
+            return e;
+        }
+        let since = *self.waiting.get_or_insert_with(Instant::now);
+        match self.config.patience.is_some_and(|most| since.elapsed() >= most) {
+            true => Error::environment(IN_USE, e.message()).help(e.hint().unwrap_or_default()),
+            false => e,
+        }
+    }
+
     fn stream(&self, replication: Connection, place: Place, floor: u64) -> Result<Streaming, Error> {
-        let config = &self.config;
-        let publications = quoted_list(&config.publication);
-        let options = [("proto_version", "1"), ("publication_names", publications.as_str())];
-        let start = place.complete;
-        let replication = replication.into_replication(&config.slot, start, &options)?;
-        info!(slot = config.slot, lsn = start, "streaming");
-        let connect = config.connect.clone();
-        Ok(Streaming {
-            replication,
-            decoder: Decoder::new(place, floor, config.skipped),
-            buffer: Vec::with_capacity(BUFFER),
-            spare: Vec::new(),
-            catalogue: Catalogue { options: connect, session: None },
-            confirmed: start,
-            told: Instant::now(),
-            interval: config.status_interval,
-        })
+        Streaming::begin(replication, place, floor, &self.config)
     }
 }
 
@@ -169,8 +150,11 @@ fn session(_: &Config) -> Vec<(String, String)> {
     vec![("wal_sender_timeout".into(), "60s".into())]
 }
 
-fn quoted_list(name: &str) -> String {
-    crate::server_error::quoted(name)
+fn in_use(slot: &str, pid: u32) -> Error {
+    Error::retry(IN_USE, format!("another reader, process {pid} of the server, has the replication slot `{slot}`"))
+        .help(format!(
+            "SELECT pg_terminate_backend({pid}) ends the other reader; or give each reader its own `slot.name`"
+        ))
 }
 
 fn gone(slot: &str) -> Error {
@@ -209,14 +193,6 @@ fn place(offset: &Offset) -> Option<Place> {
     Some(Place { complete, within, rows, last_commit: number("lsn_last_commit").unwrap_or(0) })
 }
 
-fn of_place(p: Place) -> Position {
-    Position([p.complete, p.within, p.rows, p.last_commit])
-}
-
-fn now_ns() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64)
-}
-
 impl Source for Postgres {
     fn partition(&self) -> Offset {
         [("server".to_string(), self.config.naming.prefix.clone().into())].into_iter().collect()
@@ -239,7 +215,8 @@ impl Source for Postgres {
 
     fn start(&mut self, offset: Option<&Offset>) -> Result<(), Error> {
         self.state = State::Stopped;
-        self.state = self.begin(offset)?;
+        self.state = self.begin(offset).map_err(|e| self.lose_patience(e))?;
+        self.waiting = None;
         Ok(())
     }
 
@@ -301,7 +278,7 @@ impl Source for Postgres {
 
     fn stop(&mut self, for_good: bool) {
         if let State::Streaming(streaming) = std::mem::replace(&mut self.state, State::Stopped) {
-            let _ = streaming.replication.stop();
+            streaming.stop();
         }
         if for_good && self.config.drop_slot {
             let dropped =
@@ -310,122 +287,5 @@ impl Source for Postgres {
                 warn!(slot = self.config.slot, code = e.code(), "the slot could not be dropped: {e}")
             }
         }
-    }
-}
-
-// === impl Streaming ===
-
-impl Streaming {
-    fn poll(&mut self, wait: Duration, limit: Limit, window: &mut Window, config: &Config) -> Result<Poll, Error> {
-        self.take_back(window);
-        let came = self.replication.read(&mut self.buffer, wait)?;
-        // under load what has come in is more than one read: take what is there, up to a window
-        let mut more = came;
-        while more > 0 && self.buffer.len() < limit.bytes {
-            more = self.replication.read_more(&mut self.buffer)?;
-        }
-        if self.told.elapsed() >= self.interval {
-            self.tell()?;
-        }
-        if self.buffer.is_empty() {
-            return Ok(Poll::Idle(None));
-        }
-        let before = self.decoder.place.complete;
-        let Streaming { decoder, buffer, spare, catalogue, .. } = self;
-        let mut describe = |relation: Relation| catalogue.describe(relation, config);
-        let taken = decoder.decode(buffer, window, limit, now_ns(), &mut describe)?;
-        if window.is_empty() {
-            window.batches.clear();
-            buffer.drain(..taken);
-        } else {
-            let mut next = std::mem::take(spare);
-            next.reserve(BUFFER);
-            next.extend_from_slice(buffer.get(taken..).unwrap_or_default());
-            let mut wire = std::mem::replace(buffer, next);
-            wire.truncate(taken);
-            decoder.seal(window, Bytes::from(wire));
-        }
-        if self.decoder.reply {
-            self.decoder.reply = false;
-            self.tell()?;
-        }
-        let place = self.decoder.place;
-        match window.is_empty() {
-            false => Ok(Poll::Window(Some(of_place(place)))),
-            true if place.complete > before && self.decoder.is_between() => Ok(Poll::Idle(Some(of_place(place)))),
-            true => Ok(Poll::Idle(None)),
-        }
-    }
-
-    /// The buffer of the last window, if nobody holds it any more, and its batches.
-    fn take_back(&mut self, window: &mut Window) {
-        let mut wire = window.batches.first_mut().map(|b| std::mem::take(&mut b.wire));
-        window.batches.iter_mut().for_each(|b| b.wire = Bytes::new());
-        if let Some(Ok(old)) = wire.take().map(Bytes::try_into_mut) {
-            self.spare = Vec::from(old.freeze());
-            self.spare.clear();
-        }
-        self.decoder.recycle(&mut window.batches);
-    }
-
-    /// Stored up to here: the server may forget it (invariant 2).
-    fn confirm(&mut self, lsn: u64) -> Result<(), Error> {
-        self.confirmed = self.confirmed.max(lsn);
-        self.tell()
-    }
-
-    fn tell(&mut self) -> Result<(), Error> {
-        self.told = Instant::now();
-        self.replication.send_status(self.confirmed, self.confirmed, self.confirmed, false)
-    }
-}
-
-// === impl Catalogue ===
-
-impl Catalogue {
-    fn describe(&mut self, relation: Relation, config: &Config) -> Result<Option<Captured>, Error> {
-        if !config.filter.takes(&relation.schema, &relation.table) {
-            return Ok(None);
-        }
-        match self.ask(&relation, config) {
-            // the session may have died long ago, unseen: once more on a new one
-            Err(e) if e.is_retriable() => {
-                self.session = None;
-                self.ask(&relation, config)
-            }
-            other => other,
-        }
-    }
-
-    fn ask(&mut self, relation: &Relation, config: &Config) -> Result<Option<Captured>, Error> {
-        let (mut connection, mut types) = match self.session.take() {
-            Some(session) => session,
-            None => {
-                let mut connection = Connection::connect(&self.options)?;
-                let types = Types::read(&mut connection)?;
-                (connection, types)
-            }
-        };
-        let info = catalogue::table(&mut connection, &relation.schema, &relation.table)?;
-        if relation.columns.iter().any(|c| types.get(c.type_oid).is_none()) {
-            types = Types::read(&mut connection)?;
-        }
-        // a table that is gone by now is known by its relation alone
-        let info = info.unwrap_or_else(|| catalogue::TableInfo {
-            oid: relation.oid,
-            schema: relation.schema.clone(),
-            table: relation.table.clone(),
-            columns: vec![],
-            key: relation
-                .columns
-                .iter()
-                .filter(|c| c.key && relation.replica_identity != b'f')
-                .map(|c| c.name.clone())
-                .collect(),
-            rows: None,
-        });
-        let captured = config.naming.changes(relation, &info, &types, Wire::Text);
-        self.session = Some((connection, types));
-        Ok(Some(captured))
     }
 }

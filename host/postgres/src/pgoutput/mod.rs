@@ -3,13 +3,17 @@
 //! Bytes stay where they came in: a row is offsets into the window's one buffer. What a relation means is asked for when the
 //! server sends it, once, and again when it changed.
 
+mod reader;
+
 use crate::frame::header;
+use crate::type_table::Wire;
 use bytes::Bytes;
+use reader::{Reader, malformed, relation, tuples};
 use std::collections::HashMap;
 use std::sync::Arc;
 use weir_api::{Error, Limit};
 use weir_cdc::KEY_CHANGED;
-use weir_model::{AFTER, BEFORE, Batch, Cell, Row, Stream, Transaction, Window};
+use weir_model::{BEFORE, Batch, Cell, Row, Stream, Transaction, Window};
 
 /// A relation as the server describes it before its first row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub struct RelationColumn {
     pub key: bool,
     pub type_oid: u32,
     pub modifier: i32,
+    /// how its cells have come, once one has come in another form than was expected
+    pub wire: Option<Wire>,
 }
 
 /// What the source makes of a relation.
@@ -37,6 +43,8 @@ pub struct Captured {
     pub stream: Arc<Stream>,
     /// cells of the primary key, whose change makes a delete and a create of an update
     pub key: Vec<u16>,
+    /// the form that each column's cells are read in: 't' or 'b'
+    pub forms: Arc<[u8]>,
 }
 
 /// A position in the stream. Positions before it are behind us for good once it is stored.
@@ -63,7 +71,7 @@ pub struct Decoder {
     pub below_floor: u64,
     transaction: Transaction,
     in_transaction: bool,
-    relations: HashMap<u32, Option<Captured>>,
+    relations: HashMap<u32, Known>,
     /// `skipped.operations`
     pub skipped: Skipped,
     /// the server wants an answer
@@ -73,6 +81,14 @@ pub struct Decoder {
     open: HashMap<u32, Open>,
     /// (relation, batch, transaction) of the last row
     last: Option<(u32, usize, u64)>,
+    /// [`Captured::forms`] of the last row's relation
+    forms: Arc<[u8]>,
+}
+
+/// A relation, and what the source made of it.
+struct Known {
+    relation: Relation,
+    captured: Option<Captured>,
 }
 
 /// A batch of the window at work.
@@ -98,77 +114,6 @@ pub type Describe<'a> = &'a mut dyn FnMut(Relation) -> Result<Option<Captured>, 
 /// Microseconds from 1970 to the server's epoch.
 const EPOCH_US: i64 = 946_684_800_000_000;
 
-struct Reader<'a> {
-    wire: &'a [u8],
-    at: usize,
-    end: usize,
-}
-
-// === impl Reader ===
-
-impl Reader<'_> {
-    #[inline(always)]
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], Error> {
-        let bytes = self.wire.get(self.at..self.end).and_then(|w| w.first_chunk::<N>()).ok_or_else(malformed)?;
-        self.at += N;
-        Ok(*bytes)
-    }
-    #[inline(always)]
-    fn u8(&mut self) -> Result<u8, Error> {
-        Ok(self.take::<1>()?[0])
-    }
-    #[inline(always)]
-    fn u16(&mut self) -> Result<u16, Error> {
-        self.take().map(u16::from_be_bytes)
-    }
-    #[inline(always)]
-    fn u32(&mut self) -> Result<u32, Error> {
-        self.take().map(u32::from_be_bytes)
-    }
-    #[inline(always)]
-    fn u64(&mut self) -> Result<u64, Error> {
-        self.take().map(u64::from_be_bytes)
-    }
-    fn text(&mut self) -> Result<String, Error> {
-        let rest = self.wire.get(self.at..self.end).unwrap_or_default();
-        let n = rest.iter().position(|b| *b == 0).ok_or_else(malformed)?;
-        self.at += n + 1;
-        Ok(String::from_utf8_lossy(rest.get(..n).unwrap_or_default()).into_owned())
-    }
-
-    /// The cells of a tuple. `old`: where the old tuple's cells are, for values that did not change and are not sent again.
-    #[inline]
-    fn tuple(&mut self, width: usize, cells: &mut Vec<Cell>, old: Option<usize>) -> Result<u32, Error> {
-        let start = cells.len();
-        if self.u16()? as usize != width {
-            return Err(malformed());
-        }
-        for i in 0..width {
-            let cell = match self.u8()? {
-                b'n' => Cell::NULL,
-                b'u' => old.and_then(|o| cells.get(o + i)).copied().unwrap_or(Cell::UNCHANGED),
-                b't' | b'b' => {
-                    let len = self.u32()?;
-                    let cell = Cell { at: self.at as u32, len };
-                    self.at += len as usize;
-                    if self.at > self.end {
-                        return Err(malformed());
-                    }
-                    cell
-                }
-                _ => return Err(malformed()),
-            };
-            cells.push(cell);
-        }
-        Ok(start as u32)
-    }
-}
-
-#[cold]
-fn malformed() -> Error {
-    Error::retry("postgres.protocol", "the server sent a message that is not of the replication protocol")
-}
-
 // === impl Decoder ===
 
 impl Decoder {
@@ -190,6 +135,7 @@ impl Decoder {
             pool: vec![],
             open: HashMap::new(),
             last: None,
+            forms: Arc::from([]),
         }
     }
 
@@ -225,7 +171,8 @@ impl Decoder {
                 break;
             }
             if tag == b'd' {
-                rows += self.frame(Reader { wire, at: at + 5, end }, window, describe)?;
+                let frame = Reader { wire, at: at + 5, end, surprised: false };
+                rows += self.frame(frame, window, describe)?;
             }
             at = end;
         }
@@ -276,14 +223,10 @@ impl Decoder {
                 Ok(0)
             }
             b'R' => {
-                let relation = relation(&mut r)?;
-                let oid = relation.oid;
-                self.relations.insert(oid, describe(relation)?);
-                self.open.remove(&oid);
-                self.last = None;
+                self.meet(relation(&mut r)?, describe)?;
                 Ok(0)
             }
-            op @ (b'I' | b'U' | b'D') => self.row(op, lsn, r, window),
+            op @ (b'I' | b'U' | b'D') => self.row(op, lsn, r, window, describe),
             b'T' => self.truncate(lsn, r, window),
             // origins, types, messages
             _ => Ok(0),
@@ -300,8 +243,24 @@ impl Decoder {
         self.skip.is_some_and(|(within, rows)| self.place.within == within && self.place.rows <= rows)
     }
 
+    fn meet(&mut self, relation: Relation, describe: Describe) -> Result<(), Error> {
+        let oid = relation.oid;
+        let captured = describe(relation.clone())?;
+        self.relations.insert(oid, Known { relation, captured });
+        self.open.remove(&oid);
+        self.last = None;
+        Ok(())
+    }
+
     #[inline]
-    fn row(&mut self, op: u8, lsn: u64, mut r: Reader, window: &mut Window) -> Result<usize, Error> {
+    fn row(
+        &mut self,
+        op: u8,
+        lsn: u64,
+        mut r: Reader,
+        window: &mut Window,
+        describe: Describe,
+    ) -> Result<usize, Error> {
         let oid = r.u32()?;
         let skipped = match op {
             b'I' => self.skipped.create,
@@ -311,41 +270,59 @@ impl Decoder {
         if self.is_behind() || skipped {
             return Ok(0);
         }
-        let Some(at) = self.open(oid, window) else { return Ok(0) };
-        let Some(batch) = window.batches.get_mut(at) else { return Ok(0) };
-        let width = batch.stream.width;
-        let transaction = batch.transactions.len() as u32 - 1;
-        let mut row = Row { position: lsn, transaction, ..Row::default() };
-        let mut tuple = r.u8()?;
-        // a key's tuple has nulls for all else: only a whole one knows values that are not sent again
-        let is_whole = tuple == b'O';
-        if tuple == b'O' || tuple == b'K' {
-            row.before = r.tuple(width, &mut batch.cells, None)?;
-            row.present |= BEFORE;
-            if op != b'D' {
-                tuple = r.u8()?
+        let from = r.at;
+        loop {
+            let Some(at) = self.open(oid, window) else { return Ok(0) };
+            let Some(batch) = window.batches.get_mut(at) else { return Ok(0) };
+            let (cells, transaction) = (batch.cells.len(), batch.transactions.len() as u32 - 1);
+            let mut row = Row { position: lsn, transaction, op, ..Row::default() };
+            tuples(&mut row, &mut r, &self.forms, &mut batch.cells)?;
+            if r.surprised {
+                batch.cells.truncate(cells);
+                r = Reader { at: from, surprised: false, ..r };
+                self.learn(oid, Reader { ..r }, describe)?;
+                continue;
+            }
+            row.op = match op {
+                b'I' => b'c',
+                b'D' => b'd',
+                _ if row.present & BEFORE != 0 && self.key_changed(oid, r.wire, batch, &row) => KEY_CHANGED,
+                _ => b'u',
+            };
+            let n = batch.rows.len() as u32;
+            batch.rows.push(row);
+            window.push_run(at as u16, n, n + 1);
+            return Ok(1);
+        }
+    }
+
+    /// A cell came in another form than its column's cells are read in: from this row on the relation is another shape. (The
+    /// catalogue says which types have a binary form, and it may have changed since the row was written.)
+    #[cold]
+    fn learn(&mut self, oid: u32, mut r: Reader, describe: Describe) -> Result<(), Error> {
+        let Some(mut relation) = self.relations.get(&oid).map(|k| k.relation.clone()) else { return Ok(()) };
+        for (column, form) in relation.columns.iter_mut().zip(self.forms.iter()) {
+            column.wire = Some(if *form == b'b' { Wire::Binary } else { Wire::Text });
+        }
+        while r.at < r.end {
+            r.u8()?;
+            if r.u16()? as usize != relation.columns.len() {
+                return Err(malformed());
+            }
+            for column in &mut relation.columns {
+                let form = r.u8()?;
+                if let b't' | b'b' = form {
+                    column.wire = Some(if form == b'b' { Wire::Binary } else { Wire::Text });
+                    r.at += r.u32()? as usize;
+                }
             }
         }
-        if tuple == b'N' {
-            let old = is_whole.then_some(row.before as usize);
-            row.after = r.tuple(width, &mut batch.cells, old)?;
-            row.present |= AFTER;
-        }
-        row.op = match op {
-            b'I' => b'c',
-            b'D' => b'd',
-            _ if row.present & BEFORE != 0 && self.key_changed(oid, r.wire, batch, &row) => KEY_CHANGED,
-            _ => b'u',
-        };
-        let n = batch.rows.len() as u32;
-        batch.rows.push(row);
-        window.push_run(at as u16, n, n + 1);
-        Ok(1)
+        self.meet(relation, describe)
     }
 
     #[cold]
     fn key_changed(&self, oid: u32, wire: &[u8], batch: &Batch, row: &Row) -> bool {
-        let Some(Some(captured)) = self.relations.get(&oid) else { return false };
+        let Some(captured) = self.relations.get(&oid).and_then(|k| k.captured.as_ref()) else { return false };
         let cell = |start: u32, c: u16| batch.cells.get(start as usize + c as usize).copied().unwrap_or(Cell::NULL);
         let bytes = |c: Cell| match c {
             Cell::NULL | Cell::UNCHANGED => None,
@@ -387,7 +364,8 @@ impl Decoder {
     }
 
     fn open_other(&mut self, oid: u32, window: &mut Window) -> Option<usize> {
-        let captured = self.relations.get(&oid)?.as_ref()?;
+        let captured = self.relations.get(&oid)?.captured.as_ref()?;
+        self.forms = captured.forms.clone();
         let open = match self.open.get(&oid) {
             Some(open) => *open,
             None => {
@@ -415,17 +393,4 @@ impl Decoder {
         self.last = Some((oid, open.batch, open.of));
         Some(open.batch)
     }
-}
-
-fn relation(r: &mut Reader) -> Result<Relation, Error> {
-    let (oid, schema, table) = (r.u32()?, r.text()?, r.text()?);
-    let (replica_identity, count) = (r.u8()?, r.u16()?);
-    let mut columns = Vec::with_capacity(count as usize);
-    for _ in 0..count {
-        let key = r.u8()? & 1 != 0;
-        let (name, type_oid, modifier) = (r.text()?, r.u32()?, r.u32()? as i32);
-        columns.push(RelationColumn { name, key, type_oid, modifier });
-    }
-    let schema = if schema.is_empty() { "pg_catalog".into() } else { schema };
-    Ok(Relation { oid, schema, table, replica_identity, columns })
 }

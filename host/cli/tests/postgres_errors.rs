@@ -1,0 +1,287 @@
+//! What goes wrong with a PostgreSQL: its code, and help that mends it, which is tried.
+
+mod support;
+
+use serde_json::Value as Json;
+use std::time::Duration;
+use support::{Place, Weir, read, wait_for};
+use weir_testkit::Postgres;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A pipeline from one database into a file.
+struct Pipeline<'a> {
+    server: &'a Postgres,
+    database: String,
+    place: Place,
+    name: String,
+    user: String,
+    password: String,
+}
+
+/// How a run ended.
+struct Ended {
+    exit: Option<i32>,
+    code: String,
+    message: String,
+    help: String,
+}
+
+impl Ended {
+    #[track_caller]
+    fn is(&self, exit: i32, code: &str) {
+        assert_eq!((self.exit, self.code.as_str()), (Some(exit), code), "{}: {}", self.message, self.help);
+    }
+}
+
+impl<'a> Pipeline<'a> {
+    /// A database with a table of one row; slot and publication have the database's name.
+    fn new(server: &'a Postgres) -> Self {
+        let database = server.database().expect("a database");
+        server
+            .sql_in(&database, "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a')")
+            .expect("a table");
+        let (user, password) = (server.user().to_owned(), server.password().unwrap_or_default().to_owned());
+        Pipeline { server, name: database.clone(), database, place: Place::new(), user, password }
+    }
+
+    /// The same as a role that has just been made with these attributes.
+    fn with_role(server: &'a Postgres, attributes: &str) -> Self {
+        let pipeline = Pipeline::new(server);
+        let user = format!("role_{}", pipeline.name);
+        pipeline.sql(&format!("CREATE ROLE {user} LOGIN {attributes} PASSWORD 'role-secret'"));
+        Pipeline { user, password: "role-secret".into(), ..pipeline }
+    }
+
+    fn sql(&self, sql: &str) {
+        self.server.sql_in(&self.database, sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
+    }
+
+    fn write(&self, more: &str, retry: &str) {
+        let (host, port) = (self.server.host(), self.server.port());
+        let text = format!(
+            "name = \"{name}\"\n[source.postgres]\ndatabase.hostname = \"{host}\"\ndatabase.port = {port}\n\
+             database.user = \"{user}\"\ndatabase.password = \"{password}\"\ndatabase.dbname = \"{database}\"\n\
+             topic.prefix = \"e\"\nslot.name = \"{name}\"\npublication.name = \"{name}\"\n{more}\n\
+             [sink.file]\npath = \"out.json\"\n[errors]\n{retry}\n",
+            name = self.name,
+            user = self.user,
+            password = self.password,
+            database = self.database,
+        );
+        self.place.write("e.toml", &text);
+    }
+
+    /// `weir run` to its end, which comes at the first error.
+    fn run(&self, more: &str) -> Ended {
+        self.write(more, "retry.timeout = \"0s\"");
+        let out = self.place.weir(&["run", "e.toml", "--json"]);
+        let said: Json = serde_json::from_slice(&out.stdout).expect("an envelope");
+        let error = &said["error"]["pipelines"][0]["error"];
+        let text = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
+        let all = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert!(self.password.is_empty() || !all.contains(&self.password), "the password is shown: {all}");
+        Ended { exit: out.status.code(), code: text("code"), message: text("message"), help: text("help") }
+    }
+
+    /// Once mended, the snapshot is read to its end.
+    #[track_caller]
+    fn works(&self, more: &str) {
+        let ended = self.run(&format!("snapshot.mode = \"initial_only\"\n{more}"));
+        assert_eq!(ended.exit, Some(0), "{}: {} ({})", ended.code, ended.message, ended.help);
+        assert_eq!(self.ids(), [1]);
+    }
+
+    /// Runs until it is stopped; errors that may heal are retried.
+    fn start(&self, more: &str) -> Weir {
+        self.write(more, "retry.delay.max = \"200ms\"");
+        self.place.start("e.toml")
+    }
+
+    /// Keys of the records that came, in order, each once.
+    fn ids(&self) -> Vec<i64> {
+        let mut ids = vec![];
+        for line in read(&self.place.path("out.json")).lines() {
+            let Ok(record) = serde_json::from_str::<Json>(line) else { continue };
+            let id =
+                record["value"]["after"]["id"].as_i64().or_else(|| record["value"]["payload"]["after"]["id"].as_i64());
+            ids.extend(id.filter(|id| !ids.contains(id)));
+        }
+        ids
+    }
+
+    fn wait_for_ids(&self, expected: &[i64]) {
+        wait_for(&format!("records {expected:?}"), LIMIT, || (self.ids() == expected).then_some(()));
+    }
+}
+
+#[test]
+fn a_wrong_password() {
+    let server = Postgres::builder().password("right-secret").start().expect("PostgreSQL");
+    let mut pipeline = Pipeline::with_role(&server, "SUPERUSER");
+    pipeline.password = "wrong-secret".into();
+    let ended = pipeline.run("");
+    ended.is(3, "postgres.password");
+    assert_eq!(ended.help, format!("ALTER ROLE {} PASSWORD '…'", pipeline.user));
+    pipeline.sql(&ended.help.replace('…', "wrong-secret"));
+    pipeline.works("");
+}
+
+#[test]
+fn a_role_without_replication() {
+    let pipeline = Pipeline::with_role(Postgres::shared().expect("PostgreSQL"), "");
+    pipeline
+        .sql(&format!("CREATE PUBLICATION {} FOR ALL TABLES; GRANT SELECT ON t TO {}", pipeline.name, pipeline.user));
+    let ended = pipeline.run("");
+    ended.is(3, "postgres.right-missing");
+    assert_eq!(ended.help, format!("ALTER ROLE {} REPLICATION", pipeline.user));
+    pipeline.sql(&ended.help);
+    pipeline.works("");
+}
+
+#[test]
+fn a_role_without_select() {
+    let pipeline = Pipeline::with_role(Postgres::shared().expect("PostgreSQL"), "REPLICATION");
+    pipeline.sql(&format!("CREATE PUBLICATION {} FOR ALL TABLES", pipeline.name));
+    let ended = pipeline.run("");
+    ended.is(3, "postgres.right-missing");
+    assert_eq!(ended.help, format!("GRANT SELECT ON TABLE public.t TO {}", pipeline.user));
+    pipeline.sql(&ended.help);
+    pipeline.works("");
+}
+
+#[test]
+fn a_server_without_logical_decoding() {
+    let server = Postgres::builder().setting("wal_level", "replica").start().expect("PostgreSQL");
+    let pipeline = Pipeline::new(&server);
+    let ended = pipeline.run("");
+    ended.is(3, "postgres.wal-level");
+    let (sql, rest) = ended.help.split_once(';').expect("SQL");
+    assert_eq!((sql, rest), ("ALTER SYSTEM SET wal_level = logical", " then restart the server"));
+    pipeline.sql(sql);
+    server.restart().expect("a restart");
+    pipeline.works("");
+}
+
+#[test]
+fn a_publication_that_is_missing() {
+    let pipeline = Pipeline::new(Postgres::shared().expect("PostgreSQL"));
+    let disabled = "publication.autocreate.mode = \"disabled\"";
+    let ended = pipeline.run(disabled);
+    ended.is(3, "postgres.publication-missing");
+    let (sql, rest) = ended.help.split_once(';').expect("SQL");
+    assert_eq!(sql, format!("CREATE PUBLICATION \"{}\" FOR TABLE public.t", pipeline.name));
+    assert!(rest.contains("`publication.autocreate.mode`"), "{rest}");
+    pipeline.sql(sql);
+    pipeline.works(disabled);
+}
+
+#[test]
+fn a_publication_of_all_tables_without_being_superuser() {
+    let pipeline = Pipeline::with_role(Postgres::shared().expect("PostgreSQL"), "REPLICATION");
+    pipeline.sql(&format!(
+        "GRANT SELECT ON t TO {0}; GRANT CREATE ON DATABASE {1} TO {0}",
+        pipeline.user, pipeline.database
+    ));
+    let all = "publication.autocreate.mode = \"all_tables\"";
+    let ended = pipeline.run(all);
+    ended.is(3, "postgres.right-missing");
+    let sql = ended.help.split_once("run: ").and_then(|(_, rest)| rest.split_once(';')).expect("SQL").0;
+    assert_eq!(sql, format!("CREATE PUBLICATION \"{}\" FOR ALL TABLES", pipeline.name));
+    pipeline.sql(sql);
+    pipeline.works(all);
+}
+
+#[test]
+fn all_slots_are_used() {
+    let server = Postgres::builder().setting("max_replication_slots", "1").start().expect("PostgreSQL");
+    let pipeline = Pipeline::new(&server);
+    pipeline.sql("SELECT pg_create_logical_replication_slot('forgotten', 'pgoutput')");
+    let ended = pipeline.run("");
+    ended.is(3, "postgres.slots-exhausted");
+    let (drop, raise) = ended.help.split_once("; or ").expect("two ways");
+    let raise = raise.split_once(',').expect("SQL").0;
+    assert_eq!(raise, "ALTER SYSTEM SET max_replication_slots = …");
+    assert!(drop.starts_with("SELECT pg_drop_replication_slot('…')"), "{drop}");
+    pipeline.sql(&raise.replace('…', "4"));
+    server.restart().expect("a restart");
+    pipeline.works("");
+}
+
+/// It waits for the slot, and goes on by itself.
+#[test]
+fn a_slot_that_another_reader_has() {
+    let first = Pipeline::new(Postgres::shared().expect("PostgreSQL"));
+    let holder = first.start("");
+    first.wait_for_ids(&[1]);
+    let slot = format!("SELECT 1 FROM pg_replication_slots WHERE slot_name = '{}' AND active", first.name);
+    let active = || !first.server.sql(&slot).expect("slots").is_empty();
+    wait_for("the stream", LIMIT, || active().then_some(()));
+
+    let second = Pipeline {
+        place: Place::new(),
+        database: first.database.clone(),
+        name: first.name.clone(),
+        user: first.user.clone(),
+        password: String::new(),
+        server: first.server,
+    };
+    let ended = second.run("snapshot.mode = \"no_data\"");
+    ended.is(1, "postgres.slot-in-use");
+    assert!(ended.help.contains("SELECT pg_terminate_backend("), "{}", ended.help);
+    let mut waiting = second.start("snapshot.mode = \"no_data\"");
+    wait_for("tries", LIMIT, || (waiting.log().matches("postgres.slot-in-use").count() >= 3).then_some(()));
+    assert!(waiting.is_running());
+    assert!(holder.stop().success());
+    first.sql("INSERT INTO t VALUES (2, 'b')");
+    second.wait_for_ids(&[2]);
+    assert!(waiting.stop().success());
+}
+
+#[test]
+fn a_restart_in_mid_stream_loses_nothing() {
+    let server = Postgres::builder().setting("wal_sender_timeout", "10s").start().expect("PostgreSQL");
+    let pipeline = Pipeline::new(&server);
+    let weir = pipeline.start("");
+    pipeline.wait_for_ids(&[1]);
+    let mut expected = vec![1];
+    for round in 0..3 {
+        // the server goes while these are on their way
+        for from in (2 + round * 200..202 + round * 200).step_by(50) {
+            pipeline.sql(&format!("INSERT INTO t SELECT g, 'x' FROM generate_series({from}, {from} + 49) g"));
+        }
+        match round {
+            0 => server.restart().expect("a restart"),
+            _ => {
+                server.stop_immediate().expect("a crash");
+                server.launch().expect("a start");
+            }
+        }
+    }
+    pipeline.sql("INSERT INTO t VALUES (100000, 'last')");
+    wait_for("the last record", LIMIT, || pipeline.ids().contains(&100_000).then_some(()));
+    assert!(weir.stop().success());
+    expected.extend(2..=601);
+    expected.push(100_000);
+    let mut ids = pipeline.ids();
+    ids.sort_unstable();
+    assert_eq!(ids, expected);
+}
+
+#[test]
+fn a_server_that_is_down_at_the_start() {
+    let server = Postgres::builder().setting("wal_sender_timeout", "10s").start().expect("PostgreSQL");
+    let pipeline = Pipeline::new(&server);
+    server.stop_immediate().expect("a crash");
+    let ended = pipeline.run("");
+    ended.is(1, "postgres.connect");
+    assert!(ended.help.contains("is the server running"), "{}", ended.help);
+    let mut weir = pipeline.start("");
+    wait_for("tries", LIMIT, || (weir.log().matches("postgres.connect").count() >= 2).then_some(()));
+    assert!(weir.is_running());
+    server.launch().expect("a start");
+    pipeline.wait_for_ids(&[1]);
+    pipeline.sql("INSERT INTO t VALUES (2, 'b')");
+    pipeline.wait_for_ids(&[1, 2]);
+    assert!(weir.stop().success());
+}
