@@ -34,7 +34,7 @@ pub enum Importance {
 pub enum Effect {
     /// what its documentation says
     Works,
-    /// Nothing, and nothing is lost by it: accepted, with this one warning.
+    /// Nothing, and nothing is lost by it: accepted, with this one warning unless it is set to its default.
     Ignored(&'static str),
     /// Its effect is missing: refused, unless it is set to its default. The text names what works instead.
     Refused(&'static str),
@@ -116,7 +116,7 @@ impl Key {
         self.listed = false;
         self
     }
-    /// Accepted without effect; `why` is the warning.
+    /// Accepted without effect; `why` is the warning, where it is not left at its default.
     pub const fn ignored(mut self, why: &'static str) -> Self {
         self.effect = Effect::Ignored(why);
         self
@@ -152,11 +152,14 @@ impl Key {
         }
         match self.effect {
             Effect::Works => None,
+            // at its default it asks for nothing
+            Effect::Ignored(_) | Effect::Refused(_) if self.default.is_some_and(|d| d.eq_ignore_ascii_case(text)) => {
+                None
+            }
             Effect::Ignored(why) => Some(
                 Finding::warning("config.no-effect", format!("`{}` has no effect here: {why}", self.name))
                     .key(self.name),
             ),
-            Effect::Refused(_) if self.default.is_some_and(|d| d.eq_ignore_ascii_case(text)) => None,
             Effect::Refused(instead) => Some(
                 Finding::error("config.not-supported", format!("`{}` = \"{text}\" is not supported", self.name))
                     .key(self.name)

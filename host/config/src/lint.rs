@@ -292,14 +292,26 @@ impl<'a> Linter<'a> {
         let written = self.written;
         let def = if written.door == Door::Toml { &errors::TOML } else { &errors::CONNECT };
         self.entries(&written.errors, def);
-        self.entries(&written.common, &connector::KEYS);
+        let mut common = written.common.clone();
+        let debezium = common.split(|key| errors::DEBEZIUM.takes(key));
+        self.entries(&common, &connector::KEYS);
+        self.entries(&debezium, &errors::DEBEZIUM);
         if written.door == Door::Connect {
             return;
         }
-        for key in ["retry.timeout", "retry.delay.max"] {
-            let entry = written.errors.get(key).filter(|e| !errors::is_time(&e.text));
+        for key in errors::TIMES.iter().copied() {
+            let entry = written.errors.get(key).filter(|e| !errors::is_time(key, &e.text));
             let finding = || Finding::error("config.wrong-type", format!("`{key}` takes a duration, as \"5m\""));
             self.push(entry.map(|e| e.blame(finding())));
+        }
+        for (ours, theirs) in errors::SAME {
+            if let (Some(_), Some(theirs)) = (written.errors.get(ours), written.common.get(theirs)) {
+                let finding = Finding::error(
+                    "config.conflict",
+                    format!("`{}` and `{ours}` of [errors] say the same thing", theirs.key),
+                );
+                self.push(Some(theirs.blame_key(finding.help("keep one of them"))));
+            }
         }
         if let (Some(_), Some(file)) = (written.errors.get("dead-letter.topic"), written.errors.get("dead-letter.file"))
         {
@@ -355,7 +367,10 @@ impl<'a> Linter<'a> {
                 }
                 None if def.takes(&entry.key) => {}
                 None => {
-                    let near = nearest(&entry.key, def.keys.iter().filter(|k| k.listed).map(|k| k.name));
+                    // a transform has options of its own only
+                    let debezium = if self.prefix.is_empty() { errors::DEBEZIUM.keys } else { &[] };
+                    let keys = def.keys.iter().chain(debezium);
+                    let near = nearest(&entry.key, keys.filter(|k| k.listed).map(|k| k.name));
                     self.unknown(entry, near);
                 }
             }

@@ -13,5 +13,5 @@ mod task;
 pub use chain::{Blocks, Chain, Converters, OnError, RowFailure, Step};
 pub use counters::{Counters, State, Totals};
 pub use ledger::Ledger;
-pub use retry::Backoff;
+pub use retry::{Backoff, Retries, RetryPolicy};
 pub use task::{OffsetStore, Outcome, Stop, Task, TaskOptions};
