@@ -55,9 +55,9 @@ pub struct Retry {
 }
 
 /// Keys of `[errors]` that take a duration.
-pub(crate) const TIMES: &[&str] = &["retry.timeout", "retry.delay.initial", "retry.delay.max"];
+const TIMES: &[&str] = &["retry.timeout", "retry.delay.initial", "retry.delay.max"];
 /// The same setting in `[errors]` and among Debezium's.
-pub(crate) const SAME: &[(&str, &str)] = &[
+const SAME: &[(&str, &str)] = &[
     ("retry.max", "errors.max.retries"),
     ("retry.delay.initial", "errors.retry.delay.initial.ms"),
     ("retry.delay.max", "retriable.restart.connector.wait.ms"),
@@ -165,7 +165,7 @@ pub fn action(text: &str) -> Option<OnError> {
 }
 
 /// "5m"; a limit may also be "forever".
-pub(crate) fn is_time(key: &str, text: &str) -> bool {
+fn is_time(key: &str, text: &str) -> bool {
     millis(text).is_some_and(|ms| ms >= 0 || key == "retry.timeout")
 }
 
@@ -184,6 +184,40 @@ pub(crate) fn time(ms: i64) -> String {
 pub(crate) fn bad_action(entry: &Entry) -> Option<Finding> {
     let finding = Finding::error("config.not-allowed", format!("`{}` cannot be \"{}\"", entry.key, entry.text));
     action(&entry.text).is_none().then(|| entry.blame(finding.help(format!("one of: {}", ACTIONS.join(", ")))))
+}
+
+/// What is wrong with `[errors]` of a pipeline file beyond its keys and their types.
+pub(crate) fn check(written: &Written) -> Vec<Finding> {
+    let mut findings = vec![];
+    for key in TIMES {
+        if let Some(entry) = written.errors.get(key).filter(|e| !is_time(key, &e.text)) {
+            let finding = Finding::error("config.wrong-type", format!("`{key}` takes a duration, as \"5m\""));
+            findings.push(entry.blame(finding));
+        }
+    }
+    for (ours, theirs) in SAME {
+        if let (Some(_), Some(theirs)) = (written.errors.get(ours), written.common.get(theirs)) {
+            let message = format!("`{}` and `{ours}` of [errors] say the same thing", theirs.key);
+            let finding = Finding::error("config.conflict", message);
+            findings.push(theirs.blame_key(finding.help("keep one of them")));
+        }
+    }
+    if let (Some(_), Some(file)) = (written.errors.get("dead-letter.topic"), written.errors.get("dead-letter.file")) {
+        let finding = Finding::error("config.conflict", "dead letters go to a topic or to a file, not to both");
+        findings.push(file.blame_key(finding));
+    }
+    let dead = written.errors.get("on-error").filter(|e| action(&e.text) == Some(OnError::DeadLetter));
+    findings.extend(dead.filter(|_| Errors::of(written).dead_letters.is_none()).map(no_dead_letters));
+    findings
+}
+
+pub(crate) fn no_dead_letters(entry: &Entry) -> Finding {
+    let finding = Finding::error("config.missing", "dead letters have no place to go").key("dead-letter");
+    let finding = finding.help("[errors] dead-letter = { topic = \"…\" }, or { file = \"…\" }");
+    match entry.value_at.clone() {
+        Some(place) => finding.at(place),
+        None => finding,
+    }
 }
 
 // === impl Errors ===

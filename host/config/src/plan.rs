@@ -3,7 +3,7 @@
 use crate::catalog::{Catalog, find};
 use crate::errors::{DeadLetters, Errors, OnError};
 use crate::interpolate::Providers;
-use crate::lint::{self, is_secret};
+use crate::lint;
 use crate::written::{Entries, Entry, Part, Step, When, Written};
 use crate::{errors, format, measure, secret};
 use serde::ser::SerializeMap;
@@ -260,7 +260,7 @@ impl Values {
         let entries: Vec<_> = entries.iter().filter(|e| def.is_none_or(|d| works(d, &e.key))).collect();
         Values {
             values: entries.iter().map(|e| (e.key.clone(), e.text.clone())).collect(),
-            secrets: entries.iter().map(|e| &e.key).filter(|k| is_secret(def, k)).cloned().collect(),
+            secrets: entries.iter().map(|e| &e.key).filter(|k| secret::is_secret(def, k)).cloned().collect(),
         }
     }
     /// For the component: everything as it is.

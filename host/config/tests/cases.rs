@@ -6,7 +6,7 @@ mod shop;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use weir_config::{Plan, Providers, Style, Texts, Worker, check_with, connector, lint, report, toml, worker};
+use weir_config::{Plan, Providers, Style, Texts, Worker, check_with, connector, lint, report, secret, toml, worker};
 
 fn folders() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
@@ -35,7 +35,7 @@ fn answer(folder: &Path) -> String {
     };
     findings.extend(more);
     let Some(written) = written else { return report::graphical(&findings, &texts, Style::PLAIN) };
-    lint::secrets(&written, &catalog).iter().for_each(|place| texts.hide(place));
+    secret::places(&written, &catalog).iter().for_each(|place| texts.hide(place));
     findings.extend(check_with(&written, &catalog, &providers));
     lint::sort(&mut findings);
     let mut out = report::graphical(&findings, &texts, Style::PLAIN);

@@ -1,29 +1,75 @@
-//! `weir demo`: everything with nothing set up.
+//! `weir demo`: everything with nothing set up. The shop is made up by the generator, or stands in a private PostgreSQL.
 
-use crate::args::{Common, Demo};
+mod server;
+mod shop;
+
+use crate::args::{Common, Demo, DemoSource};
+use crate::connectors;
 use crate::failure::Failure;
 use crate::guests::Guests;
 use crate::output::Done;
-use crate::{connectors, run};
+use crate::run::{self, Ends};
+use server::{PORT, Server};
+use shop::{DATABASE, Shop};
 use std::sync::Arc;
-use weir_api::Finding;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use weir_api::{Cure, Error, Finding};
 use weir_config::{Plan, Texts, toml};
+use weir_local::cluster::SUPERUSER;
 use weir_store::{Embedded, Store};
 
-const NAME: &str = "demo";
+const GENERATED: &str = "demo";
+const CAPTURED: &str = "demo-postgres";
 
 pub fn run(args: &Demo, common: &Common) -> Result<Done, Failure> {
-    let text = generated(args);
-    if args.reset {
-        Embedded::open(common.data_dir())?.reset(NAME)?;
+    let mut store = Embedded::open(common.data_dir())?;
+    match args.source {
+        DemoSource::Generator => {
+            if args.reset {
+                store.reset(GENERATED)?;
+            }
+            pipeline(&generated(args), common, &store, None)
+        }
+        DemoSource::Postgres => postgres(args, common, &mut store),
     }
+}
+
+/// The shop in a real database, which lives as long as the demo.
+fn postgres(args: &Demo, common: &Common, store: &mut Embedded) -> Result<Done, Failure> {
+    let server = Server::start(&common.data_dir().join(CAPTURED), args.reset)?;
+    if server.is_new {
+        // what was stored speaks of another server
+        store.reset(CAPTURED)?;
+    }
+    let shop = Shop::open(&server, args.rate, args.rows)?;
+    let (stop, finished) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let work = {
+        let (store, stop, finished) = (store.clone(), stop.clone(), finished.clone());
+        move || {
+            let result = shop.run(CAPTURED, &store, &stop);
+            finished.store(true, Relaxed);
+            result
+        }
+    };
+    let thread = std::thread::Builder::new().name("weir-demo-shop".into()).spawn(work);
+    let thread = thread.map_err(|e| Error::environment("task.thread", format!("a thread cannot be started: {e}")))?;
+    let ran = pipeline(&captured(&server), common, store, Some(finished));
+    stop.store(true, Relaxed);
+    let changed = thread.join();
+    drop(server);
+    let done = ran?;
+    changed.map_err(|_| Error::new("demo.shop", Cure::None, "the shop's thread panicked"))??;
+    Ok(done)
+}
+
+/// Runs what the text says, and says it: `weir demo 2> demo.toml` keeps it.
+fn pipeline(text: &str, common: &Common, store: &Embedded, finished: Option<Arc<AtomicBool>>) -> Result<Done, Failure> {
     if common.log == "info" {
-        // what runs, so that it can be kept: `weir demo 2> demo.toml`
         eprint!("{text}");
     }
     let guests = common.guests()?;
-    let plan = plan(&text, &guests)?;
-    run::run_plans(&[plan], &guests, common, None)
+    let plan = plan(text, &guests)?;
+    run::run_plans(&[plan], &guests, store, Ends { finished, ..Ends::default() })
 }
 
 fn plan(text: &str, guests: &Arc<Guests>) -> Result<Plan, Failure> {
@@ -43,18 +89,44 @@ fn plan(text: &str, guests: &Arc<Guests>) -> Result<Plan, Failure> {
     }
 }
 
-/// The pipeline file: the four standard transforms, each where tutorials put it.
 fn generated(args: &Demo) -> String {
     let rows = args.rows.map_or(String::new(), |n| format!("rows = {n}\n"));
     let rate = args.rate;
-    format!(
-        r#"# what `weir demo` runs
-name = "{NAME}"
-
-[source.generator]          # a shop that changes: users, products, orders
+    let source = format!(
+        r#"[source.generator]          # a shop that changes: users, products, orders
 topic.prefix = "shop"
 rate = {rate}
-{rows}
+{rows}"#
+    );
+    file(GENERATED, &source)
+}
+
+fn captured(server: &Server) -> String {
+    // JSON writes text as TOML does
+    let host = serde_json::Value::from(server.host().display().to_string());
+    let source = format!(
+        r#"[source.postgres]           # a shop that changes, in a PostgreSQL that lives as long as the demo
+database.hostname = {host}
+database.port = {PORT}
+database.user = "{SUPERUSER}"
+database.dbname = "{DATABASE}"
+topic.prefix = "shop"
+table.include.list = 'shop\..*'
+slot.name = "weir_demo"
+publication.name = "weir_demo"
+publication.autocreate.mode = "filtered"
+"#
+    );
+    file(CAPTURED, &source)
+}
+
+/// The pipeline file: the four standard transforms, each where tutorials put it.
+fn file(name: &str, source: &str) -> String {
+    format!(
+        r#"# what `weir demo` runs
+name = "{name}"
+
+{source}
 [[transform]]
 name = "route"
 use = "weir:regex-router"
