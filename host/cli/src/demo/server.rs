@@ -177,7 +177,8 @@ fn check_account(cluster: &Cluster, home: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let message = format!("PostgreSQL does not run as root, and its user cannot reach `{}`", home.display());
-    Err(Error::environment("demo.directory", message).help("give a --data-dir below folders that everybody may enter"))
+    Err(Error::environment("demo.directory", message)
+        .help("give a --data-dir below folders that everybody may enter, as --data-dir /var/lib/weir"))
 }
 
 fn missing() -> Error {
