@@ -116,7 +116,7 @@ impl Key {
         self.listed = false;
         self
     }
-    /// Accepted without effect; `why` is the warning.
+    /// Accepted without effect; `why` is the warning, where it is not left at its default.
     pub const fn ignored(mut self, why: &'static str) -> Self {
         self.effect = Effect::Ignored(why);
         self

@@ -51,6 +51,9 @@ pub enum Verb {
 
 #[derive(clap::Args, Debug)]
 pub struct Demo {
+    /// A shop that is made up, or one in a private PostgreSQL, started from this machine's programs
+    #[arg(value_enum, default_value_t = DemoSource::Generator)]
+    pub source: DemoSource,
     /// Changes a second
     #[arg(long, default_value_t = 5)]
     pub rate: u32,
@@ -60,6 +63,12 @@ pub struct Demo {
     /// Begin again from the first row
     #[arg(long)]
     pub reset: bool,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DemoSource {
+    Generator,
+    Postgres,
 }
 
 #[derive(clap::Args, Debug)]

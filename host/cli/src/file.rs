@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use weir_api::{Error, Finding};
 use weir_config::errors::{DeadLetters, OnError};
-use weir_config::{Plan, Providers, Texts, Worker, Written, connector, lint, toml};
+use weir_config::{Plan, Providers, Texts, Worker, Written, connector, lint, secret, toml};
 
 /// Plans of all files, placeholders as written, with the warnings printed.
 pub fn plans(files: &Files, guests: &Arc<Guests>) -> Result<Vec<Plan>, Failure> {
@@ -51,7 +51,7 @@ pub fn resolve(files: &Files, guests: &Arc<Guests>) -> Result<(Vec<Plan>, Vec<Fi
         let Some(written) = written else { continue };
         let (catalog, found) = connectors::with_used(catalog.clone(), &written, guests);
         findings.extend(found);
-        lint::secrets(&written, &catalog).iter().for_each(|place| texts.hide(place));
+        secret::places(&written, &catalog).iter().for_each(|place| texts.hide(place));
         resolve_one(&written, &catalog, &providers, &mut findings, &mut plans);
     }
     lint::sort(&mut findings);

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tracing::info;
 use weir_api::{Error, Limit, Offset};
 use weir_config::{Plan, Providers};
-use weir_runtime::{Chain, Counters, OffsetStore, Outcome, Stop, Task, TaskOptions};
+use weir_runtime::{Chain, Counters, OffsetStore, Outcome, RetryPolicy, Stop, Task, TaskOptions};
 use weir_store::{Change, Embedded, Store};
 
 /// A block of serialised records is cut at about this size.
@@ -32,6 +32,15 @@ pub struct Running {
     pub stop: Stop,
     pub counters: Arc<Counters>,
     thread: JoinHandle<()>,
+}
+
+/// What is beside the pipelines.
+#[derive(Default)]
+pub struct Ends {
+    /// where `/metrics` is served
+    pub metrics: Option<SocketAddr>,
+    /// ends them in order when it is set
+    pub finished: Option<Arc<AtomicBool>>,
 }
 
 /// How one ended.
@@ -49,18 +58,13 @@ struct Offsets {
 pub fn run(args: &Run, common: &Common) -> Result<Done, Failure> {
     let guests = common.guests()?;
     let plans = file::plans(&args.files, &guests)?;
-    run_plans(&plans, &guests, common, args.metrics)
+    let store = Embedded::open(common.data_dir())?;
+    run_plans(&plans, &guests, &store, Ends { metrics: args.metrics, ..Ends::default() })
 }
 
 /// Runs resolved pipelines to their ends.
-pub fn run_plans(
-    plans: &[Plan],
-    guests: &Guests,
-    common: &Common,
-    metrics: Option<SocketAddr>,
-) -> Result<Done, Failure> {
+pub fn run_plans(plans: &[Plan], guests: &Guests, store: &Embedded, ends: Ends) -> Result<Done, Failure> {
     let providers = Providers::from_env();
-    let store = Embedded::open(common.data_dir())?;
     let asked = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // the first signal asks, a second one ends the process at once
@@ -72,10 +76,10 @@ pub fn run_plans(
     let mut running = vec![];
     for (i, plan) in plans.iter().enumerate() {
         let plan = plan.with_values(&providers)?;
-        running.push(start(i, plan, guests, &store, send.clone())?);
+        running.push(start(i, plan, guests, store, send.clone())?);
     }
     drop(send);
-    if let Some(address) = metrics {
+    if let Some(address) = ends.metrics {
         let report = Pipelines(running.iter().map(|r| (r.name.clone(), r.counters.clone())).collect());
         let bound = weir_telemetry::serve(address, Arc::new(report)).map_err(|e| {
             Error::environment("metrics.address", format!("`{address}` cannot be served: {e}"))
@@ -105,6 +109,9 @@ pub fn run_plans(
             eprintln!("stopping: delivering what is under way and storing the offsets (again to end at once)");
             running.iter().for_each(|r| r.stop.ask())
         }
+        if ends.finished.as_ref().is_some_and(|f| f.load(Relaxed)) {
+            running.iter().for_each(|r| r.stop.ask())
+        }
         running.iter().for_each(|r| progress.show(&r.name, &r.counters))
     }
     let totals: Vec<_> = running.iter().map(|r| (r.name.clone(), r.counters.totals())).collect();
@@ -124,11 +131,7 @@ fn start(index: usize, plan: Plan, guests: &Guests, store: &Embedded, ended: Sen
     let (stop, counters) = (Stop::default(), Arc::new(Counters::default()));
     let chain = Chain::new(connectors::steps(&plan, guests)?, connectors::converters(&plan)?, BLOCK_BYTES);
     let name = plan.name.clone();
-    let mut options = TaskOptions { limit: WINDOW, ..TaskOptions::default() };
-    if let Some(most) = plan.errors.retry_delay_max_ms {
-        options.retry_most = Duration::from_millis(most.max(0) as u64)
-    }
-    options.retry_for = plan.errors.retry_timeout_ms.filter(|ms| *ms >= 0).map(|ms| Duration::from_millis(ms as u64));
+    let options = TaskOptions { limit: WINDOW, retry: retry_policy(&plan), ..TaskOptions::default() };
     let task = Task {
         name: name.clone(),
         source: connectors::source(&plan)?,
@@ -145,6 +148,18 @@ fn start(index: usize, plan: Plan, guests: &Guests, store: &Embedded, ended: Sen
     });
     let thread = thread.map_err(|e| Error::environment("task.thread", format!("a thread cannot be started: {e}")))?;
     Ok(Running { name, stop, counters, thread })
+}
+
+fn retry_policy(plan: &Plan) -> RetryPolicy {
+    let (retry, policy) = (&plan.errors.retry, RetryPolicy::default());
+    let delay = |ms: Option<i64>, or: Duration| ms.map_or(or, |ms| Duration::from_millis(ms.max(0) as u64));
+    RetryPolicy {
+        // a negative limit is none
+        times: retry.max.and_then(|n| u32::try_from(n).ok()),
+        time: retry.timeout_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
+        delay_initial: delay(retry.delay_initial_ms, policy.delay_initial),
+        delay_max: delay(retry.delay_max_ms, policy.delay_max),
+    }
 }
 
 // === impl Offsets ===

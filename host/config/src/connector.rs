@@ -71,7 +71,7 @@ pub fn from_entries(
     written.steps = steps(&mut config, &mut findings);
     written.converters = converters(&mut config, worker);
     written.errors = config.split(|k| errors::CONNECT.takes(k));
-    written.common = config.split(|k| KEYS.takes(k));
+    written.common = config.split(|k| KEYS.takes(k) || errors::DEBEZIUM.takes(k));
     let is_sink = class.as_ref().is_some_and(|c| catalog.is_sink_class(&c.text));
     let creation = config.split(|k| k.starts_with("topic.creation."));
     let producer = config.split_prefix("producer.override.");

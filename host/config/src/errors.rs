@@ -1,4 +1,10 @@
-//! What happens to a record that fails: the keys of `[errors]` and of Kafka Connect's `errors.*`, and what they resolve to.
+//! What happens to a record that fails, and when a lost connection is tried again: the keys of `[errors]`, Debezium's, and Kafka
+//! Connect's `errors.*`, and what they resolve to.
+//!
+//! Two families share names. Connect's `errors.retry.*` are about operations on a record; ours are functions of the record, and
+//! trying them again gives the same. Debezium's `errors.max.retries` and `retriable.restart.connector.wait.ms` are about
+//! connections. `errors.retry.delay.max.ms` is in both: in a connector it is Connect's, which defines it for every connector;
+//! Debezium's own of that name is read by its engine alone, outside of Connect.
 
 use crate::measure;
 use crate::written::{Door, Entry, Written};
@@ -31,16 +37,31 @@ pub struct Errors {
     /// for steps that do not say it themselves, and for converters
     pub on_error: OnError,
     pub dead_letters: Option<DeadLetters>,
-    /// how long a failing operation is tried again, ms; -1: for ever; None: the runtime's default
-    pub retry_timeout_ms: Option<i64>,
-    /// longest pause between two tries, ms
-    pub retry_delay_max_ms: Option<i64>,
-    /// whether failures are logged, with their place
-    pub log: bool,
-    /// whether the log may hold the record itself
-    pub log_messages: bool,
+    pub retry: Retry,
 }
 
+/// When a source or a sink that failed is started again. None: the runtime's default.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Retry {
+    /// tries in a row without progress; -1: no limit
+    pub max: Option<i64>,
+    /// time without progress; -1: no limit
+    pub timeout_ms: Option<i64>,
+    /// the first pause
+    pub delay_initial_ms: Option<i64>,
+    /// the longest
+    pub delay_max_ms: Option<i64>,
+}
+
+/// Keys of `[errors]` that take a duration.
+const TIMES: &[&str] = &["retry.timeout", "retry.delay.initial", "retry.delay.max"];
+/// The same setting in `[errors]` and among Debezium's.
+const SAME: &[(&str, &str)] = &[
+    ("retry.max", "errors.max.retries"),
+    ("retry.delay.initial", "errors.retry.delay.initial.ms"),
+    ("retry.delay.max", "retriable.restart.connector.wait.ms"),
+];
 /// For a retry that never ends.
 const FOREVER: &str = "forever";
 const ACTIONS: &[&str] = &["fail", "skip", "dead-letter"];
@@ -53,8 +74,15 @@ pub static TOML: ConfigDef = ConfigDef {
             .one_of(ACTIONS),
         Key::new("dead-letter.topic", KeyType::String, "Topic of the dead letters."),
         Key::new("dead-letter.file", KeyType::String, "File of the dead letters, one JSON object a line."),
-        Key::new("retry.timeout", KeyType::String, "How long a failing operation is tried again, as \"5m\"."),
-        Key::new("retry.delay.max", KeyType::String, "The longest pause between two tries, as \"30s\"."),
+        Key::new(
+            "retry.max",
+            KeyType::Long,
+            "How often a lost connection is tried again without progress; -1: for ever.",
+        )
+        .default("-1"),
+        Key::new("retry.timeout", KeyType::String, "How long that is done, as \"5m\".").default(FOREVER),
+        Key::new("retry.delay.initial", KeyType::String, "The first pause between two tries.").default("300ms"),
+        Key::new("retry.delay.max", KeyType::String, "The longest pause between two tries, as \"30s\".").default("10s"),
         Key::new("log.enable", KeyType::Boolean, "Whether failures are logged.")
             .default("true")
             .ignored("a row that ends its pipeline is always reported, and one that is skipped is counted"),
@@ -71,10 +99,18 @@ pub static CONNECT: ConfigDef = ConfigDef {
         Key::new("errors.tolerance", KeyType::String, "none: the task fails; all: the record is left out.")
             .default("none")
             .one_of(&["none", "all"]),
-        Key::new("errors.retry.timeout", KeyType::Long, "How long a failing operation is tried again, ms.")
-            .default("0"),
-        Key::new("errors.retry.delay.max.ms", KeyType::Long, "The longest pause between two tries, ms.")
-            .default("60000"),
+        Key::new("errors.retry.timeout", KeyType::Long, "How long an operation on a record is tried again, ms.")
+            .default("0")
+            .ignored(
+                "a transform that failed would fail again, and lost connections are tried again for ever, or \
+                 `errors.max.retries` times",
+            ),
+        Key::new("errors.retry.delay.max.ms", KeyType::Long, "The longest pause between such tries, ms.")
+            .default("60000")
+            .ignored(
+                "a transform that failed would fail again; the longest pause before a lost connection is tried again is \
+                 `retriable.restart.connector.wait.ms`",
+            ),
         Key::new("errors.log.enable", KeyType::Boolean, "Whether failures are logged.")
             .default("false")
             .ignored("a row that ends its pipeline is always reported, and one that is skipped is counted"),
@@ -87,6 +123,24 @@ pub static CONNECT: ConfigDef = ConfigDef {
             .default("3"),
         Key::new("errors.deadletterqueue.context.headers.enable", KeyType::Boolean, "Whether headers say what failed.")
             .default("false"),
+    ],
+    prefixes: &[],
+};
+
+/// Debezium's, of any source.
+pub static DEBEZIUM: ConfigDef = ConfigDef {
+    keys: &[
+        Key::new(
+            "errors.max.retries",
+            KeyType::Int,
+            "How often a lost connection is tried again without progress; -1: for ever.",
+        )
+        .default("-1"),
+        Key::new("errors.retry.delay.initial.ms", KeyType::Millis, "The first pause before that.")
+            .default("300")
+            .unlisted(),
+        Key::new("retriable.restart.connector.wait.ms", KeyType::Millis, "The longest pause before that.")
+            .default("10000"),
     ],
     prefixes: &[],
 };
@@ -110,9 +164,9 @@ pub fn action(text: &str) -> Option<OnError> {
     }
 }
 
-/// "5m", or "forever".
-pub(crate) fn is_time(text: &str) -> bool {
-    millis(text).is_some()
+/// "5m"; a limit may also be "forever".
+fn is_time(key: &str, text: &str) -> bool {
+    millis(text).is_some_and(|ms| ms >= 0 || key == "retry.timeout")
 }
 
 fn millis(text: &str) -> Option<i64> {
@@ -132,25 +186,61 @@ pub(crate) fn bad_action(entry: &Entry) -> Option<Finding> {
     action(&entry.text).is_none().then(|| entry.blame(finding.help(format!("one of: {}", ACTIONS.join(", ")))))
 }
 
+/// What is wrong with `[errors]` of a pipeline file beyond its keys and their types.
+pub(crate) fn check(written: &Written) -> Vec<Finding> {
+    let mut findings = vec![];
+    for key in TIMES {
+        if let Some(entry) = written.errors.get(key).filter(|e| !is_time(key, &e.text)) {
+            let finding = Finding::error("config.wrong-type", format!("`{key}` takes a duration, as \"5m\""));
+            findings.push(entry.blame(finding));
+        }
+    }
+    for (ours, theirs) in SAME {
+        if let (Some(_), Some(theirs)) = (written.errors.get(ours), written.common.get(theirs)) {
+            let message = format!("`{}` and `{ours}` of [errors] say the same thing", theirs.key);
+            let finding = Finding::error("config.conflict", message);
+            findings.push(theirs.blame_key(finding.help("keep one of them")));
+        }
+    }
+    if let (Some(_), Some(file)) = (written.errors.get("dead-letter.topic"), written.errors.get("dead-letter.file")) {
+        let finding = Finding::error("config.conflict", "dead letters go to a topic or to a file, not to both");
+        findings.push(file.blame_key(finding));
+    }
+    let dead = written.errors.get("on-error").filter(|e| action(&e.text) == Some(OnError::DeadLetter));
+    findings.extend(dead.filter(|_| Errors::of(written).dead_letters.is_none()).map(no_dead_letters));
+    findings
+}
+
+pub(crate) fn no_dead_letters(entry: &Entry) -> Finding {
+    let finding = Finding::error("config.missing", "dead letters have no place to go").key("dead-letter");
+    let finding = finding.help("[errors] dead-letter = { topic = \"…\" }, or { file = \"…\" }");
+    match entry.value_at.clone() {
+        Some(place) => finding.at(place),
+        None => finding,
+    }
+}
+
 // === impl Errors ===
 
 impl Errors {
     /// What was written, where it can be understood; [`crate::lint`] says what cannot.
     pub fn of(written: &Written) -> Self {
         let text = |key: &str| written.errors.text(key).map(str::trim).filter(|t| !t.is_empty());
-        let flag = |key: &str, default: bool| text(key).map_or(default, |t| t.eq_ignore_ascii_case("true"));
-        let number = |key: &str| text(key).and_then(|t| t.parse().ok());
-        let time = |key: &str| text(key).and_then(millis);
+        let number = |key: &str| written.common.text(key).and_then(|t| t.trim().parse().ok());
+        let ours = |key: &str, debezium: &str| text(key).and_then(millis).or_else(|| number(debezium));
+        let retry = Retry {
+            max: text("retry.max").and_then(|t| t.parse().ok()).or_else(|| number("errors.max.retries")),
+            timeout_ms: text("retry.timeout").and_then(millis),
+            delay_initial_ms: ours("retry.delay.initial", "errors.retry.delay.initial.ms"),
+            delay_max_ms: ours("retry.delay.max", "retriable.restart.connector.wait.ms"),
+        };
         match written.door {
             Door::Toml => Errors {
                 on_error: text("on-error").and_then(action).unwrap_or_default(),
                 dead_letters: text("dead-letter.topic")
                     .map(|t| DeadLetters::Topic(t.to_owned()))
                     .or_else(|| text("dead-letter.file").map(|f| DeadLetters::File(f.to_owned()))),
-                retry_timeout_ms: time("retry.timeout"),
-                retry_delay_max_ms: time("retry.delay.max"),
-                log: flag("log.enable", true),
-                log_messages: flag("log.include.messages", false),
+                retry,
             },
             Door::Connect => {
                 let dead_letters = text("errors.deadletterqueue.topic.name").map(|t| DeadLetters::Topic(t.to_owned()));
@@ -159,14 +249,7 @@ impl Errors {
                     (Some(t), None) if t.eq_ignore_ascii_case("all") => OnError::Skip,
                     _ => OnError::Fail,
                 };
-                Errors {
-                    on_error,
-                    dead_letters,
-                    retry_timeout_ms: number("errors.retry.timeout").or(Some(0)),
-                    retry_delay_max_ms: number("errors.retry.delay.max.ms").or(Some(60_000)),
-                    log: flag("errors.log.enable", false),
-                    log_messages: flag("errors.log.include.messages", false),
-                }
+                Errors { on_error, dead_letters, retry }
             }
         }
     }

@@ -43,37 +43,6 @@ pub fn sort(findings: &mut [Finding]) {
     findings.sort_by_key(|f| (f.place.is_none(), place(f), f.code, f.key.clone(), f.message.clone()));
 }
 
-/// Places of values that must not be shown, for [`crate::report::Texts::hide`].
-pub fn secrets(written: &Written, catalog: &Catalog) -> Vec<Place> {
-    let mut places = vec![];
-    let mut look = |entries: &Entries, def: Option<&ConfigDef>| {
-        let hidden = entries.iter().filter(|e| is_secret(def, &e.key) && secret::shown(&e.text, true) != e.text);
-        places.extend(hidden.filter_map(|e| e.at(&(0..e.text.len()))));
-    };
-    let def_of = |components: &[Component], kind: &str| find(components, kind).and_then(|c| c.def);
-    if let Some(part) = &written.source {
-        look(&part.entries, def_of(&catalog.sources, &part.kind).as_ref());
-    }
-    if let Some(part) = &written.sink {
-        look(&part.entries, def_of(&catalog.sinks, &part.kind).as_ref());
-    }
-    for step in &written.steps {
-        look(&step.with, step.uses.as_ref().and_then(|u| def_of(&catalog.transforms, &u.text)).as_ref());
-        if let Some(When::Predicate { with, .. }) = &step.when {
-            look(with, None);
-        }
-    }
-    look(&written.converters, None);
-    places
-}
-
-pub(crate) fn is_secret(def: Option<&ConfigDef>, key: &str) -> bool {
-    match def.and_then(|d| d.key(key)) {
-        Some(key) => key.kind == KeyType::Password,
-        None => secret::is_secret_name(key),
-    }
-}
-
 fn lint(written: &Written, catalog: &Catalog, providers: Option<&Providers>) -> Vec<Finding> {
     let mut linter = Linter::new(written, catalog, providers);
     linter.name();
@@ -197,7 +166,9 @@ impl<'a> Linter<'a> {
             }
             self.push(step.on_error.as_ref().and_then(errors::bad_action));
             let dead = step.on_error.as_ref().filter(|e| errors::action(&e.text) == Some(errors::OnError::DeadLetter));
-            self.push(dead.filter(|_| errors::Errors::of(self.written).dead_letters.is_none()).map(no_dead_letters));
+            self.push(
+                dead.filter(|_| errors::Errors::of(self.written).dead_letters.is_none()).map(errors::no_dead_letters),
+            );
             let negate = step.negate.as_ref();
             let bad = negate.filter(|e| !matches!(e.text.trim().to_ascii_lowercase().as_str(), "true" | "false"));
             self.push(bad.map(|e| e.blame(Finding::error("config.wrong-type", "`negate` takes true or false"))));
@@ -292,23 +263,14 @@ impl<'a> Linter<'a> {
         let written = self.written;
         let def = if written.door == Door::Toml { &errors::TOML } else { &errors::CONNECT };
         self.entries(&written.errors, def);
-        self.entries(&written.common, &connector::KEYS);
+        let mut common = written.common.clone();
+        let debezium = common.split(|key| errors::DEBEZIUM.takes(key));
+        self.entries(&common, &connector::KEYS);
+        self.entries(&debezium, &errors::DEBEZIUM);
         if written.door == Door::Connect {
             return;
         }
-        for key in ["retry.timeout", "retry.delay.max"] {
-            let entry = written.errors.get(key).filter(|e| !errors::is_time(&e.text));
-            let finding = || Finding::error("config.wrong-type", format!("`{key}` takes a duration, as \"5m\""));
-            self.push(entry.map(|e| e.blame(finding())));
-        }
-        if let (Some(_), Some(file)) = (written.errors.get("dead-letter.topic"), written.errors.get("dead-letter.file"))
-        {
-            let finding = Finding::error("config.conflict", "dead letters go to a topic or to a file, not to both");
-            self.push(Some(file.blame_key(finding)));
-        }
-        let dead =
-            written.errors.get("on-error").filter(|e| errors::action(&e.text) == Some(errors::OnError::DeadLetter));
-        self.push(dead.filter(|_| errors::Errors::of(written).dead_letters.is_none()).map(no_dead_letters));
+        self.findings.extend(errors::check(written));
     }
 
     /// Values of a component that checks its options itself: only placeholders can be looked at.
@@ -355,7 +317,10 @@ impl<'a> Linter<'a> {
                 }
                 None if def.takes(&entry.key) => {}
                 None => {
-                    let near = nearest(&entry.key, def.keys.iter().filter(|k| k.listed).map(|k| k.name));
+                    // a transform has options of its own only
+                    let debezium = if self.prefix.is_empty() { errors::DEBEZIUM.keys } else { &[] };
+                    let keys = def.keys.iter().chain(debezium);
+                    let near = nearest(&entry.key, keys.filter(|k| k.listed).map(|k| k.name));
                     self.unknown(entry, near);
                 }
             }
@@ -413,13 +378,4 @@ fn hint(doc: &str) -> String {
     let mut chars = doc.trim_end_matches('.').chars();
     let first = chars.next().map(|c| c.to_ascii_lowercase());
     first.into_iter().chain(chars).collect()
-}
-
-fn no_dead_letters(entry: &Entry) -> Finding {
-    let finding = Finding::error("config.missing", "dead letters have no place to go").key("dead-letter");
-    let finding = finding.help("[errors] dead-letter = { topic = \"…\" }, or { file = \"…\" }");
-    match entry.value_at.clone() {
-        Some(place) => finding.at(place),
-        None => finding,
-    }
 }

@@ -3,15 +3,15 @@
 use crate::catalog::{Catalog, find};
 use crate::errors::{DeadLetters, Errors, OnError};
 use crate::interpolate::Providers;
-use crate::lint::{self, is_secret};
-use crate::written::{Entries, Part, Step, When, Written};
+use crate::lint;
+use crate::written::{Entries, Entry, Part, Step, When, Written};
 use crate::{errors, format, measure, secret};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use weir_api::{ConfigDef, Error, Finding, Settings};
+use weir_api::{ConfigDef, Effect, Error, Finding, Settings};
 
 pub const VERSION: u32 = 1;
 
@@ -91,7 +91,13 @@ impl Plan {
         let part = |part: &Part, of| Chosen::of(of, &part.kind, &part.entries);
         let side = |side: &str| {
             let chosen = format::choose(written, side).0?;
-            let entries = chosen.settings.into_iter().collect();
+            let mut entries: Entries = chosen.settings.into_iter().collect();
+            // what the short name sets is said, for it need not be what the converter does when nothing is said
+            for (key, _) in chosen.format.names.first().map_or(&[][..], |name| name.1) {
+                if let (None, Some(default)) = (entries.get(key), chosen.format.def.key(key).and_then(|k| k.default)) {
+                    entries.set(Entry::new(*key, default));
+                }
+            }
             Some(Chosen {
                 kind: chosen.format.kind.to_owned(),
                 settings: Values::of(&entries, Some(&chosen.format.def)),
@@ -179,10 +185,14 @@ impl Plan {
             Some(DeadLetters::File(file)) => out.push_str(&format!("dead-letter.file = {}\n", quoted(file))),
             None => {}
         }
-        for (key, ms) in [("retry.timeout", e.retry_timeout_ms), ("retry.delay.max", e.retry_delay_max_ms)] {
+        out.extend(e.retry.max.map(|n| format!("retry.max = {n}\n")));
+        for (key, ms) in [
+            ("retry.timeout", e.retry.timeout_ms),
+            ("retry.delay.initial", e.retry.delay_initial_ms),
+            ("retry.delay.max", e.retry.delay_max_ms),
+        ] {
             out.extend(ms.map(|ms| format!("{key} = {}\n", quoted(&errors::time(ms)))));
         }
-        let _ = write!(out, "log.enable = {}\nlog.include.messages = {}\n", e.log, e.log_messages);
         out
     }
 }
@@ -241,10 +251,16 @@ impl std::fmt::Debug for Chosen {
 // === impl Values ===
 
 impl Values {
+    /// Without the keys that have no effect, or that nobody knows: they were said once, and what is resolved can be read again
+    /// without a word about them.
     fn of(entries: &Entries, def: Option<&ConfigDef>) -> Self {
+        let works = |def: &ConfigDef, key: &str| {
+            def.takes(key) && def.key(key).is_none_or(|k| !matches!(k.effect, Effect::Ignored(_)))
+        };
+        let entries: Vec<_> = entries.iter().filter(|e| def.is_none_or(|d| works(d, &e.key))).collect();
         Values {
             values: entries.iter().map(|e| (e.key.clone(), e.text.clone())).collect(),
-            secrets: entries.iter().map(|e| &e.key).filter(|k| is_secret(def, k)).cloned().collect(),
+            secrets: entries.iter().map(|e| &e.key).filter(|k| secret::is_secret(def, k)).cloned().collect(),
         }
     }
     /// For the component: everything as it is.

@@ -64,7 +64,7 @@ impl Texts {
         let hidden = secret::suspects(&text);
         self.files.insert(file.into(), Text { text, hidden });
     }
-    /// Hides a value that is known to be a secret, whatever its key is called ([`crate::lint::secrets`]).
+    /// Hides a value that is known to be a secret, whatever its key is called ([`crate::secret::places`]).
     pub fn hide(&mut self, place: &Place) {
         if let Some(text) = self.files.get_mut(&place.file) {
             text.hidden.push(place.span.clone());

@@ -1,7 +1,10 @@
 //! What must never be shown (invariant 8): values of password keys, whatever has a name that says so, passwords inside URLs.
 
+use crate::catalog::{Catalog, Component, find};
+use crate::written::{Entries, When, Written};
 use std::borrow::Cow;
 use std::ops::Range;
+use weir_api::{ConfigDef, KeyType, Place};
 
 /// What stands for a secret.
 pub const MASK: &str = "****";
@@ -111,6 +114,37 @@ fn value_behind(text: &str, at: usize) -> Option<Range<usize>> {
     }
     let value = text.get(start..end)?;
     (!value.trim().is_empty() && !value.starts_with("${")).then_some(start..end)
+}
+
+/// Places of values that must not be shown, for [`crate::report::Texts::hide`].
+pub fn places(written: &Written, catalog: &Catalog) -> Vec<Place> {
+    let mut places = vec![];
+    let mut look = |entries: &Entries, def: Option<&ConfigDef>| {
+        let hidden = entries.iter().filter(|e| is_secret(def, &e.key) && shown(&e.text, true) != e.text);
+        places.extend(hidden.filter_map(|e| e.at(&(0..e.text.len()))));
+    };
+    let def_of = |components: &[Component], kind: &str| find(components, kind).and_then(|c| c.def);
+    if let Some(part) = &written.source {
+        look(&part.entries, def_of(&catalog.sources, &part.kind).as_ref());
+    }
+    if let Some(part) = &written.sink {
+        look(&part.entries, def_of(&catalog.sinks, &part.kind).as_ref());
+    }
+    for step in &written.steps {
+        look(&step.with, step.uses.as_ref().and_then(|u| def_of(&catalog.transforms, &u.text)).as_ref());
+        if let Some(When::Predicate { with, .. }) = &step.when {
+            look(with, None);
+        }
+    }
+    look(&written.converters, None);
+    places
+}
+
+pub(crate) fn is_secret(def: Option<&ConfigDef>, key: &str) -> bool {
+    match def.and_then(|d| d.key(key)) {
+        Some(key) => key.kind == KeyType::Password,
+        None => is_secret_name(key),
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! A pipeline file → [`Written`]. Dotted and quoted keys flatten to one map, and every key and value keeps its place.
 
 use crate::catalog::nearest;
-use crate::secret;
 use crate::written::{Door, Entries, Entry, Part, Step, When, Written};
+use crate::{errors, secret};
 use std::ops::Range;
 use toml_edit::{Document, Item, TableLike, Value};
 use weir_api::{Finding, Place};
@@ -107,7 +107,7 @@ impl Reader<'_> {
             }
         }
         if let Some(source) = &mut written.source {
-            written.common = source.entries.split(|key| key == "tasks.max");
+            written.common = source.entries.split(|key| key == "tasks.max" || errors::DEBEZIUM.takes(key));
         }
         if let Some(sink) = &mut written.sink {
             written.converters = sink.entries.split(|key| {

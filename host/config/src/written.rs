@@ -73,7 +73,7 @@ pub struct Written {
     pub converters: Entries,
     /// TOML: of `[errors]`; Connect: `errors.…` with their whole names
     pub errors: Entries,
-    /// keys that every connector has; TOML: tasks.max only
+    /// keys that every connector has; TOML: tasks.max and Debezium's of [`crate::errors::DEBEZIUM`]
     pub common: Entries,
 }
 

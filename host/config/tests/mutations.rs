@@ -6,7 +6,7 @@ mod shop;
 use proptest::prelude::*;
 use std::fs;
 use std::path::Path;
-use weir_config::{Plan, Providers, Style, Texts, Worker, check_with, connector, lint, report, toml, worker};
+use weir_config::{Plan, Providers, Style, Texts, Worker, check_with, connector, report, secret, toml, worker};
 
 /// Every input of the golden cases.
 fn seeds() -> Vec<(String, String)> {
@@ -41,7 +41,7 @@ fn survive(file: &str, text: &str) {
     let mut texts = Texts::default();
     texts.add(file, text);
     if let Some(written) = &written {
-        lint::secrets(written, &catalog).iter().for_each(|p| texts.hide(p));
+        secret::places(written, &catalog).iter().for_each(|p| texts.hide(p));
         findings.extend(check_with(written, &catalog, &Providers::new(|_| None, None)));
         if let Some(plan) = Plan::new(written, &catalog).0 {
             assert!(toml::parse("plan", &plan.to_toml()).1.is_empty(), "{}", plan.to_toml());

@@ -141,20 +141,15 @@ impl Wire {
     }
 
     pub fn user(&mut self, cells: &mut Vec<Cell>, n: u64) {
-        const NAMES: [&str; 10] =
-            ["Ada", "Grace", "Edsger", "Barbara", "Donald", "Frances", "Ken", "Radia", "Tony", "Margaret"];
-        let name = NAMES.get(n as usize % NAMES.len()).copied().unwrap_or("Ada");
         self.int(cells, n + 1);
-        self.cell(cells, name.as_bytes());
-        self.cell(cells, format!("{}{}@example.com", name.to_lowercase(), n + 1).as_bytes());
+        self.cell(cells, name(n).as_bytes());
+        self.cell(cells, email(n).as_bytes());
         self.time(cells, n)
     }
 
     pub fn product(&mut self, cells: &mut Vec<Cell>, n: u64, stock: u64) {
-        const TITLES: [&str; 5] = ["cotton shirt", "oak table", "desk lamp", "blue mug", "wool scarf"];
         self.int(cells, n + 1);
-        let title = TITLES.get(n as usize % TITLES.len()).copied().unwrap_or("mug");
-        self.cell(cells, format!("{title} no. {}", n + 1).as_bytes());
+        self.cell(cells, title(n).as_bytes());
         self.price(cells, price(n));
         self.int(cells, stock)
     }
@@ -170,13 +165,33 @@ impl Wire {
         match (has_coupon, o.coupon) {
             (false, _) => {}
             (true, None) => cells.push(Cell::NULL),
-            (true, Some(n)) => self.cell(cells, format!("WEIR{n:02}").as_bytes()),
+            (true, Some(n)) => self.cell(cells, coupon(n).as_bytes()),
         }
     }
 }
 
-fn price(product: u64) -> u64 {
+pub fn name(user: u64) -> &'static str {
+    const NAMES: [&str; 10] =
+        ["Ada", "Grace", "Edsger", "Barbara", "Donald", "Frances", "Ken", "Radia", "Tony", "Margaret"];
+    NAMES.get(user as usize % NAMES.len()).copied().unwrap_or("Ada")
+}
+
+pub fn email(user: u64) -> String {
+    format!("{}{}@example.com", name(user).to_lowercase(), user + 1)
+}
+
+pub fn title(product: u64) -> String {
+    const TITLES: [&str; 5] = ["cotton shirt", "oak table", "desk lamp", "blue mug", "wool scarf"];
+    format!("{} no. {}", TITLES.get(product as usize % TITLES.len()).copied().unwrap_or("mug"), product + 1)
+}
+
+/// In cents.
+pub fn price(product: u64) -> u64 {
     499 + product * 350
+}
+
+pub fn coupon(n: u64) -> String {
+    format!("WEIR{n:02}")
 }
 
 /// The shop's clock at an event, µs since the epoch.

@@ -15,5 +15,5 @@ pub use blocks::Blocks;
 pub use chain::{Chain, Converters, OnError, RowFailure, Step};
 pub use counters::{Counters, State, Totals};
 pub use ledger::Ledger;
-pub use retry::Backoff;
+pub use retry::{Backoff, Retries, RetryPolicy};
 pub use task::{OffsetStore, Outcome, Stop, Task, TaskOptions};

@@ -3,7 +3,7 @@
 //! Invariant 1 is the ledger's. Invariant 2 is [`Task::commit`]: the source is told only after the store has the offset.
 //! Invariant 6 follows: after an error, or a kill, the source starts at the last stored offset.
 
-use crate::{Backoff, Chain, Counters, Ledger, State};
+use crate::{Chain, Counters, Ledger, Retries, RetryPolicy, State};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -38,10 +38,8 @@ pub struct TaskOptions {
     pub offset_interval: Duration,
     /// how long an orderly stop may take
     pub drain: Duration,
-    /// how long an error that may heal is retried; None: for ever
-    pub retry_for: Option<Duration>,
-    pub retry_least: Duration,
-    pub retry_most: Duration,
+    /// what is done about an error that may heal
+    pub retry: RetryPolicy,
 }
 
 /// A pipeline at work.
@@ -69,6 +67,7 @@ struct Round {
     done: Vec<BlockId>,
     stored_at: Instant,
     watched_at: Instant,
+    /// a block became durable, or an offset was stored
     moved: bool,
 }
 
@@ -91,9 +90,7 @@ impl Default for TaskOptions {
             limit: Limit { rows: 8192, bytes: 1 << 20 },
             offset_interval: Duration::from_millis(500),
             drain: Duration::from_secs(30),
-            retry_for: None,
-            retry_least: Duration::from_millis(200),
-            retry_most: Duration::from_secs(10),
+            retry: RetryPolicy::default(),
         }
     }
 }
@@ -103,8 +100,7 @@ impl Default for TaskOptions {
 impl Task {
     /// Runs until it is asked to stop, the source ends, or an error that nothing heals.
     pub fn run(mut self, stop: &Stop) -> Result<Outcome, Error> {
-        let mut backoff = Backoff::new(self.options.retry_least, self.options.retry_most);
-        let mut failing_since: Option<Instant> = None;
+        let mut retries = Retries::new(self.options.retry);
         loop {
             let mut moved = false;
             let error = match self.round(stop, &mut moved) {
@@ -117,31 +113,20 @@ impl Task {
             self.source.stop(false);
             self.counters.error(&error);
             if moved {
-                backoff.reset();
-                failing_since = None;
+                retries.progress();
             }
-            let since = *failing_since.get_or_insert_with(Instant::now);
-            let over = self.options.retry_for.is_some_and(|most| since.elapsed() >= most);
-            if !error.is_retriable() || over {
+            let wait = if error.is_retriable() { retries.after_error(Instant::now()) } else { None };
+            let Some(wait) = wait else {
                 self.counters.state(State::Failed);
                 return Err(error);
-            }
-            let wait = backoff.wait();
+            };
             self.counters.retry();
             self.counters.state(State::Retrying);
-            warn!(
-                pipeline = self.name,
-                code = error.code(),
-                wait_ms = wait.as_millis() as u64,
-                "{error}; trying again"
-            );
-            let until = Instant::now() + wait;
-            while Instant::now() < until {
-                if stop.is_asked() {
-                    self.counters.state(State::Stopped);
-                    return Ok(Outcome::Stopped);
-                }
-                std::thread::sleep(WAIT_IDLE.min(until.saturating_duration_since(Instant::now())));
+            let (code, wait_ms) = (error.code(), wait.as_millis() as u64);
+            warn!(pipeline = self.name, code, wait_ms, tries = retries.made(), "{error}; trying again");
+            if !pause(wait, stop) {
+                self.counters.state(State::Stopped);
+                return Ok(Outcome::Stopped);
             }
         }
     }
@@ -216,7 +201,6 @@ impl Task {
         if let Some(position) = end {
             round.ledger.mark(position)
         }
-        round.moved = true;
         Ok(())
     }
 
@@ -243,6 +227,7 @@ impl Task {
 
     fn acknowledge(&mut self, round: &mut Round) {
         self.counters.durable(round.done.len() as u64);
+        round.moved |= !round.done.is_empty();
         for id in round.done.drain(..) {
             round.ledger.done(id)
         }
@@ -254,6 +239,7 @@ impl Task {
         let Some(position) = round.ledger.take_safe() else { return Ok(()) };
         self.store.save(&self.source.partition(), &self.source.offset(&position))?;
         self.counters.stored();
+        round.moved = true;
         self.source.confirm(&position)
     }
 
@@ -275,6 +261,18 @@ impl Task {
             self.counters.lag(bytes)
         }
     }
+}
+
+/// Waits; false when a stop was asked for meanwhile.
+fn pause(wait: Duration, stop: &Stop) -> bool {
+    let until = Instant::now() + wait;
+    while Instant::now() < until {
+        if stop.is_asked() {
+            return false;
+        }
+        std::thread::sleep(WAIT_IDLE.min(until.saturating_duration_since(Instant::now())));
+    }
+    true
 }
 
 fn undelivered(options: &TaskOptions) -> Error {

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::kafka::{Kafka, VERSION};
 use crate::maven;
-use crate::process::{self, Process, free_port};
+use crate::process::{Process, free_port};
 
 /// The newest first; Maven Central does not give every release with all it depends on.
 pub const DEBEZIUM_VERSIONS: &[&str] = &["3.6.3.Final", "3.5.0.Final"];
@@ -270,7 +270,7 @@ fn jar_alone(coordinate: &str, name: &str) -> io::Result<PathBuf> {
         return Ok(folder);
     }
     fs::create_dir_all(&cache)?;
-    let mvn = process::find_program("mvn", &[])
+    let mvn = weir_local::program::find("mvn", &[])
         .ok_or_else(|| io::Error::other("`mvn` was not found in PATH: install Apache Maven (Debian: maven)"))?;
     let work = tempfile::Builder::new().prefix(&format!("{name}.")).tempdir_in(&cache)?;
     let mut command = Command::new(mvn);

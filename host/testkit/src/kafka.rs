@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::process::{self, Process};
+use crate::process::Process;
 use crate::{maven, process::free_port};
 
 /// Bootstrap servers of a cluster to use instead of a node of our own.
@@ -337,7 +337,8 @@ fn write_certificates(directory: &Path) -> Result<(), Box<dyn std::error::Error 
 }
 
 fn run(program: &str, args: &[&str], directory: &Path) -> io::Result<()> {
-    let path = process::find_program(program, &[]).ok_or_else(|| io::Error::other(format!("install `{program}`")))?;
+    let path =
+        weir_local::program::find(program, &[]).ok_or_else(|| io::Error::other(format!("install `{program}`")))?;
     let output = Command::new(path).args(args).current_dir(directory).output()?;
     if output.status.success() {
         return Ok(());

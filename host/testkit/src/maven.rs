@@ -8,8 +8,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::process;
-
 /// Where fetched files stay between runs.
 pub fn cache() -> io::Result<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
@@ -78,6 +76,6 @@ fn pom(coordinates: &[&str]) -> io::Result<String> {
 }
 
 fn program(name: &str, more: &[PathBuf], what: &str) -> io::Result<PathBuf> {
-    process::find_program(name, more)
+    weir_local::program::find(name, more)
         .ok_or_else(|| io::Error::other(format!("`{name}` was not found in PATH: install {what}")))
 }

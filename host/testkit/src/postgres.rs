@@ -6,9 +6,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
@@ -17,13 +15,14 @@ use ::postgres::config::Host;
 use ::postgres::{Config, NoTls, SimpleQueryMessage};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustix::process::Signal;
+use weir_local::cluster::SUPERUSER;
+use weir_local::{Account, Cluster, account};
 
-use crate::process::{self, Account, Process};
+use crate::process::{self, Process};
 
 /// A server of one's own choice, with superuser rights and `wal_level = logical`.
 pub const URL_VARIABLE: &str = "WEIR_TEST_POSTGRES_URL";
 
-const SUPERUSER: &str = "postgres";
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
@@ -41,8 +40,7 @@ pub struct Postgres {
 
 /// What is known only of a server that we started.
 struct Local {
-    bin: PathBuf,
-    account: Option<Account>,
+    cluster: Cluster,
     certificates: Option<Certificates>,
     process: Mutex<Option<Process>>,
     /// last: removed after the server has ended
@@ -102,32 +100,15 @@ impl Builder {
     }
 
     fn start_local(self) -> io::Result<Postgres> {
-        let bin = binaries()?;
-        let account = process::unprivileged(&["postgres", "nobody"]);
         let directory = tempfile::Builder::new().prefix("weir-postgres-").tempdir()?;
+        let cluster = Cluster::new(directory.path().join("data")).ok_or_else(|| {
+            io::Error::other(format!("no PostgreSQL server here: apt-get install postgresql, or set {URL_VARIABLE}"))
+        })?;
         // initdb runs as somebody else, who must be able to reach the directory.
-        own(directory.path(), account, 0o755)?;
-        let data = directory.path().join("data");
-        let mut initdb = Command::new(bin.join("initdb"));
-        initdb.args([
-            "--no-sync",
-            "--no-instructions",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "-U",
-            SUPERUSER,
-            "-D",
-        ]);
-        initdb.arg(&data).current_dir(directory.path());
-        process::run_as(&mut initdb, account);
-        let made = initdb.output()?;
-        if !made.status.success() {
-            return Err(io::Error::other(format!("initdb failed: {}", String::from_utf8_lossy(&made.stderr))));
-        }
-        let certificates = if self.tls { Some(certificates(directory.path(), &data, account)?) } else { None };
+        account::own(directory.path(), cluster.account, 0o755)?;
+        cluster.make()?;
+        let data = cluster.data();
+        let certificates = if self.tls { Some(certificates(directory.path(), data, cluster.account)?) } else { None };
         let port = process::free_port()?;
         fs::write(data.join("pg_hba.conf"), self.access_file())?;
         let mut settings = fs::read_to_string(data.join("postgresql.conf"))?;
@@ -137,7 +118,7 @@ impl Builder {
         let socket = directory.path().display().to_string();
         let mut config = Config::new();
         config.host(&socket).port(port).user(SUPERUSER).dbname(SUPERUSER).connect_timeout(START_LIMIT);
-        let local = Local { bin, account, certificates, process: Mutex::new(None), directory };
+        let local = Local { cluster, certificates, process: Mutex::new(None), directory };
         let server = Postgres { config, host: "127.0.0.1".into(), port, password: self.password, local: Some(local) };
         server.launch()?;
         if let Some(password) = &server.password {
@@ -236,7 +217,7 @@ impl Postgres {
     }
     /// The data directory of a local server.
     pub fn data_dir(&self) -> io::Result<PathBuf> {
-        Ok(self.local()?.directory.path().join("data"))
+        Ok(self.local()?.cluster.data().to_owned())
     }
     /// Files for clients, when the server was built with TLS.
     pub fn certificates(&self) -> Option<&Certificates> {
@@ -292,11 +273,8 @@ impl Postgres {
     /// Starts a local server that was ended.
     pub fn launch(&self) -> io::Result<()> {
         let local = self.local()?;
-        let mut server = Command::new(local.bin.join("postgres"));
-        server.arg("-D").arg(local.directory.path().join("data")).current_dir(local.directory.path());
-        process::run_as(&mut server, local.account);
         let log = local.directory.path().join("server.log");
-        let mut process = Process::start(server, &log, local.directory.path())?;
+        let mut process = Process::start(local.cluster.server(), &log, local.directory.path())?;
         process.wait_ready(START_LIMIT, || self.sql("SELECT 1").is_ok())?;
         let mut slot =
             local.process.lock().map_err(|_| io::Error::other("a test panicked while it started the server"))?;
@@ -327,28 +305,6 @@ impl Drop for Postgres {
     }
 }
 
-/// The directory of the newest server on this machine.
-fn binaries() -> io::Result<PathBuf> {
-    let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
-        .collect();
-    versions.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
-    let more: Vec<PathBuf> = versions.into_iter().map(|(_, path)| path).collect();
-    process::find_program("initdb", &more).and_then(|program| program.parent().map(Path::to_owned)).ok_or_else(|| {
-        io::Error::other(format!("no PostgreSQL server here: apt-get install postgresql, or set {URL_VARIABLE}"))
-    })
-}
-
-fn own(path: &Path, account: Option<Account>, mode: u32) -> io::Result<()> {
-    if let Some(Account { uid, gid }) = account {
-        chown(path, Some(uid), Some(gid))?;
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
-}
-
 fn certificates(directory: &Path, data: &Path, account: Option<Account>) -> io::Result<Certificates> {
     let authority = |name: &str| -> Result<_, rcgen::Error> {
         let mut params = CertificateParams::new(Vec::<String>::new())?;
@@ -374,7 +330,7 @@ fn certificates(directory: &Path, data: &Path, account: Option<Account>) -> io::
         [("ca.crt", &trusted, 0o644), ("server.crt", &server.0, 0o644), ("server.key", &server.1, 0o600)]
     {
         fs::write(data.join(name), text)?;
-        own(&data.join(name), account, mode)?;
+        account::own(&data.join(name), account, mode)?;
     }
     let file = |name: &str, text: &str| -> io::Result<PathBuf> {
         let path = directory.join(name);

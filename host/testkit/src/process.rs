@@ -24,13 +24,6 @@ pub struct Process {
     log: PathBuf,
 }
 
-/// The account that a server runs under when the tests run as root.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Account {
-    pub uid: u32,
-    pub gid: u32,
-}
-
 // === impl Process ===
 
 impl Process {
@@ -126,35 +119,4 @@ fn guard(server: u32, directory: &Path) -> io::Result<Child> {
 /// A TCP port of 127.0.0.1 that nobody listens on at this moment.
 pub fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
-}
-
-/// The first directory of `PATH`, then of `more`, that holds the program `name`.
-pub fn find_program(name: &str, more: &[PathBuf]) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let directories = std::env::split_paths(&path).collect::<Vec<_>>();
-    directories.iter().chain(more).map(|d| d.join(name)).find(|p| p.is_file())
-}
-
-/// Whom to run a server as: nobody else unless this process is root, then the first of `names` that the system knows.
-pub fn unprivileged(names: &[&str]) -> Option<Account> {
-    if !rustix::process::geteuid().is_root() {
-        return None;
-    }
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    names.iter().find_map(|name| {
-        users.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            if fields.next() != Some(name) {
-                return None;
-            }
-            Some(Account { uid: fields.nth(1)?.parse().ok()?, gid: fields.next()?.parse().ok()? })
-        })
-    })
-}
-
-/// Lets `command` run as `account`.
-pub fn run_as(command: &mut Command, account: Option<Account>) {
-    if let Some(Account { uid, gid }) = account {
-        command.uid(uid).gid(gid);
-    }
 }

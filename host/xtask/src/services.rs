@@ -5,7 +5,8 @@ use crate::checkout;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use weir_testkit::{postgres, process};
+use weir_local::program;
+use weir_testkit::postgres;
 
 /// A program, what tests do with it, and Debian's packages of it.
 struct Service {
@@ -20,7 +21,7 @@ const SERVICES: &[Service] = &[
         what: "PostgreSQL",
         why: "the database that is captured",
         packages: &["postgresql"],
-        present: || std::env::var_os(postgres::URL_VARIABLE).is_some() || program("initdb", &servers()),
+        present: || std::env::var_os(postgres::URL_VARIABLE).is_some() || program::postgres().is_some(),
     },
     Service {
         what: "PostgreSQL's extensions",
@@ -32,19 +33,19 @@ const SERVICES: &[Service] = &[
         what: "a Java runtime",
         why: "Kafka and Kafka Connect",
         packages: &["default-jre-headless"],
-        present: || program("java", &java_home()),
+        present: || there_is("java", &java_home()),
     },
     Service {
         what: "Maven",
         why: "fetches the jars of Kafka, once",
         packages: &["maven"],
-        present: || program("mvn", &[]),
+        present: || there_is("mvn", &[]),
     },
     Service {
         what: "openssl",
         why: "key stores of TLS tests",
         packages: &["openssl"],
-        present: || program("openssl", &[]),
+        present: || there_is("openssl", &[]),
     },
 ];
 
@@ -59,7 +60,7 @@ pub fn install() -> Result<()> {
     }
     let packages: Vec<&str> = missing.iter().flat_map(|s| s.packages).copied().collect();
     let root = rustix::process::geteuid().is_root();
-    if !root || !program("apt-get", &[]) {
+    if !root || !there_is("apt-get", &[]) {
         bail!("install what is missing and run this again; Debian and Ubuntu: apt-get install {}", packages.join(" "));
     }
     eprintln!("installing: {}", packages.join(" "));
@@ -81,13 +82,8 @@ fn missing() -> Vec<&'static Service> {
     SERVICES.iter().filter(|s| !(s.present)()).collect()
 }
 
-fn program(name: &str, more: &[PathBuf]) -> bool {
-    process::find_program(name, more).is_some()
-}
-
-/// `bin` of every PostgreSQL that Debian installed.
-fn servers() -> Vec<PathBuf> {
-    folders("/usr/lib/postgresql", "bin")
+fn there_is(name: &str, more: &[PathBuf]) -> bool {
+    program::find(name, more).is_some()
 }
 
 fn extensions() -> bool {

@@ -29,7 +29,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("rest", &["runtime", "config", "telemetry"]),
     ("console", &["runtime", "config", "telemetry"]),
-    ("testkit", &[]),
+    ("local", &[]),
+    ("testkit", &["local"]),
     ("xtask", &["testkit"]),
     // the only one that knows them all
     (
@@ -43,6 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "jdbc",
             "generator",
             "files",
+            "local",
             "wasm",
             "packages",
             "kafka",

@@ -51,9 +51,17 @@ impl Place {
         self.start_with(&["run", file])
     }
     pub fn start_with(&self, args: &[&str]) -> Weir {
+        self.spawn(args, Stdio::null())
+    }
+    /// The same with standard output at the end of a file.
+    pub fn start_into(&self, args: &[&str], output: &str) -> Weir {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(self.path(output)).expect("a file");
+        self.spawn(args, file.into())
+    }
+    fn spawn(&self, args: &[&str], stdout: Stdio) -> Weir {
         let log = self.path("weir.log");
         let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log");
-        let child = self.command(args).stdout(Stdio::null()).stderr(stderr).spawn().expect("weir starts");
+        let child = self.command(args).stdout(stdout).stderr(stderr).spawn().expect("weir starts");
         Weir { child, log }
     }
 }
