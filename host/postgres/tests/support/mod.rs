@@ -54,7 +54,8 @@ impl Reader {
         settings.values.extend(more.iter().map(|(k, v)| (k.to_string(), v.to_string())));
         let source = weir_postgres::open(&settings).unwrap();
         let json = || Arc::new(JsonConverter(weir_converters::Json { schemas: true, ..Default::default() }));
-        let converters = Converters { key: json(), value: json(), header: Arc::new(SimpleHeader) };
+        let on_error = weir_runtime::OnError::Fail;
+        let converters = Converters { key: json(), value: json(), header: Arc::new(SimpleHeader), on_error };
         Reader { source, window: Window::default(), chain: Chain::new(vec![], converters, 1 << 20) }
     }
 
