@@ -112,7 +112,7 @@ fn captured() -> Captured {
     let context = Context { logical_name: "dbserver1".into(), task: 0, connector: "postgresql", run: "a-run".into() };
     let program = Envelope::new(Some(context)).program(&table, &source, Op::Change);
     let stream = Arc::new(Stream { id: 1, name: "public.orders".into(), width: 10, program });
-    Captured { stream, key: vec![0] }
+    Captured { stream, key: vec![0], forms: Arc::from([b't'; 10]) }
 }
 
 fn cell(column: usize, row: u64, d: &mut Dice) -> Option<String> {

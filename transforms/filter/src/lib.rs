@@ -14,7 +14,7 @@ mod value;
 
 use expr::Expr;
 use node::{Failed, Node, Resolver};
-use rows::{Reads, Row};
+use rows::Row;
 use rules::End;
 use std::collections::BTreeMap;
 use value::Value;
@@ -62,7 +62,6 @@ pub struct Filter {
 /// A shape with rows that rules cannot decide.
 struct Bound {
     node: Node,
-    reads: Reads,
     lenient: bool,
 }
 
@@ -133,8 +132,9 @@ impl Transform for Filter {
             binding = binding.rule(name, tests, then);
         }
         if applies {
-            let reads = Reads::of(&node, &mut binding);
-            self.bound.insert(shape.id, Bound { node, reads, lenient });
+            let mut node = node;
+            node.read(&mut binding);
+            self.bound.insert(shape.id, Bound { node, lenient });
         }
         Ok(binding)
     }
@@ -149,8 +149,9 @@ impl Transform for Filter {
         let mut output = Output::rows(vec![]);
         let mut kept = Vec::with_capacity(batch.rows as usize);
         for row in 0..batch.rows {
-            let cells = Row { reads: &bound.reads, columns: &batch.columns, row: row as usize };
-            match cells.value(&bound.node).and_then(|v| self.holds(&v)) {
+            let cells = Row { columns: &batch.columns, row: row as usize };
+            let quick = cells.quick(&bound.node).map(Ok);
+            match quick.unwrap_or_else(|| cells.value(&bound.node).and_then(|v| self.holds(&v))) {
                 Ok(true) => kept.push(row),
                 Ok(false) => {}
                 Err(failed) if failed.missing && bound.lenient => kept.push(row),

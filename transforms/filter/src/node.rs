@@ -38,6 +38,8 @@ pub enum Node {
 #[derive(Clone, Debug)]
 pub struct Leaf {
     pub at: u32,
+    /// of a batch, when it is known
+    pub column: usize,
     pub sort: Sort,
     pub nullable: bool,
     /// what a null stands for
@@ -59,6 +61,8 @@ pub enum Sort {
 #[derive(Clone, Debug)]
 pub struct Guard {
     pub at: u32,
+    /// of a batch, when it is known
+    pub column: usize,
     pub name: String,
     /// `?.`: null comes of it
     pub safe: bool,
@@ -163,6 +167,7 @@ impl Resolver<'_> {
         }
         What::Node(Node::Field(Leaf {
             at,
+            column: 0,
             sort: Sort::of(field),
             nullable: self.nullable(at),
             default: field.default().and_then(|d| constant(field, d)).unwrap_or(Value::Null),
@@ -183,7 +188,7 @@ impl Resolver<'_> {
         of.what = match of.what {
             What::Struct(at) => {
                 if self.nullable(at) {
-                    of.guards.push(Guard { at, name: name.into(), safe });
+                    of.guards.push(Guard { at, column: 0, name: name.into(), safe });
                 }
                 match self.shape.child(at, name) {
                     Some(child) => self.field(child),
@@ -212,7 +217,7 @@ impl Resolver<'_> {
             // `.time` of a Date: its milliseconds
             What::Node(Node::Field(leaf)) if name == "time" && self.is_date(leaf.at) => {
                 if leaf.nullable {
-                    of.guards.push(Guard { at: leaf.at, name: name.into(), safe });
+                    of.guards.push(Guard { at: leaf.at, column: 0, name: name.into(), safe });
                 }
                 What::Node(Node::Field(Leaf { sort: Sort::Int, nullable: false, default: Value::Null, ..leaf }))
             }
@@ -257,7 +262,7 @@ impl Place {
                 let header = matches!(self.what, What::Header(_));
                 let nullable = !header && resolver.nullable(at);
                 match nullable {
-                    true => Node::Field(Leaf { at, sort: Sort::Object, nullable, default: Value::Null }),
+                    true => Node::Field(Leaf { at, column: 0, sort: Sort::Object, nullable, default: Value::Null }),
                     false => Node::Const(Value::Object),
                 }
             }

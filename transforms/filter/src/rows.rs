@@ -1,61 +1,44 @@
 //! A condition, row by row: what rules cannot tell.
 
 use crate::{
-    node::{Failed, Leaf, Node, Sort, called, matched, null_object},
+    expr::Method,
+    node::{Failed, Guard, Leaf, Node, Sort, called, matched, null_object},
     value::{Value, compare},
 };
 use weir::{Binding, Column, Comparison, Repr};
 
-/// Which column holds what.
-#[derive(Clone, Debug, Default)]
-pub struct Reads(Vec<(u32, Repr)>);
-
 /// A row of a batch.
 pub struct Row<'a> {
-    pub reads: &'a Reads,
     pub columns: &'a [Column],
     pub row: usize,
 }
 
-// === impl Reads ===
+// === impl Node ===
 
-impl Reads {
-    /// Has all that a node looks at delivered.
-    pub fn of(node: &Node, binding: &mut Binding) -> Reads {
-        let mut reads = Reads::default();
-        reads.add(node, binding);
-        reads
-    }
-
-    fn add(&mut self, node: &Node, binding: &mut Binding) {
-        match node {
+impl Node {
+    /// Has all that a node looks at delivered, and remembers in which column.
+    pub fn read(&mut self, binding: &mut Binding) {
+        match self {
             Node::Const(_) | Node::Fail(_) => {}
-            Node::Field(leaf) => self.read(leaf.at, leaf.repr(), binding),
+            Node::Field(leaf) => leaf.column = binding.read(leaf.at, leaf.repr()),
             Node::Guarded(guards, inner) => {
-                guards.iter().for_each(|g| self.read(g.at, Repr::Presence, binding));
-                self.add(inner, binding);
+                guards.iter_mut().for_each(|g| g.column = binding.read(g.at, Repr::Presence));
+                inner.read(binding);
             }
-            Node::Not(a) => self.add(a, binding),
+            Node::Not(a) => a.read(binding),
             Node::And(a, b) | Node::Or(a, b) | Node::Compare(_, a, b) => {
-                self.add(a, binding);
-                self.add(b, binding);
+                a.read(binding);
+                b.read(binding);
             }
             Node::In(a, items) => {
-                self.add(a, binding);
-                items.iter().for_each(|i| self.add(i, binding));
+                a.read(binding);
+                items.iter_mut().for_each(|i| i.read(binding));
             }
-            Node::Match { of, .. } => self.add(of, binding),
+            Node::Match { of, .. } => of.read(binding),
             Node::Call { of, argument, .. } => {
-                self.add(of, binding);
-                argument.iter().for_each(|a| self.add(a, binding));
+                of.read(binding);
+                argument.iter_mut().for_each(|a| a.read(binding));
             }
-        }
-    }
-
-    fn read(&mut self, at: u32, repr: Repr, binding: &mut Binding) {
-        let place = binding.read(at, repr);
-        if place == self.0.len() {
-            self.0.push((at, repr));
         }
     }
 }
@@ -71,15 +54,65 @@ impl Leaf {
 // === impl Row ===
 
 impl<'a> Row<'a> {
+    /// Whether the condition holds, where that shows without making values: None says nothing. Most conditions that reach us
+    /// are tests of texts, and rows are many.
+    pub fn quick(&self, node: &Node) -> Option<bool> {
+        match node {
+            Node::Not(a) => Some(!self.quick(a)?),
+            Node::And(a, b) => Some(self.quick(a)? && self.quick(b)?),
+            Node::Or(a, b) => Some(self.quick(a)? || self.quick(b)?),
+            Node::Compare(is @ (Comparison::Eq | Comparison::Ne), a, b) => {
+                let equal = match (&**a, &**b) {
+                    (Node::Field(leaf), Node::Const(Value::Null)) if leaf.default == Value::Null => {
+                        let column = self.columns.get(leaf.column)?;
+                        match leaf.sort {
+                            Sort::Object => column.boolean(self.row) != Some(true),
+                            _ => !column.is_valid(self.row),
+                        }
+                    }
+                    (a, Node::Const(Value::Text(to))) if to.chars().nth(1).is_some() => self.text(a)? == to,
+                    _ => return None,
+                };
+                Some(equal == (*is == Comparison::Eq))
+            }
+            Node::Call { of, method, argument: Some(argument), .. } => {
+                let Node::Const(Value::Text(to)) = &**argument else { return None };
+                let text = self.text(of)?;
+                match method {
+                    Method::Contains => Some(text.contains(&**to)),
+                    Method::StartsWith => Some(text.starts_with(&**to)),
+                    Method::EndsWith => Some(text.ends_with(&**to)),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// A field's text, if it is there.
+    fn text(&self, node: &Node) -> Option<&'a str> {
+        match node {
+            Node::Guarded(guards, inner) => {
+                if guards.iter().all(|g| self.is_there(g)) {
+                    self.text(inner)
+                } else {
+                    None
+                }
+            }
+            Node::Field(leaf) if leaf.sort == Sort::Text => self.columns.get(leaf.column)?.text(self.row),
+            _ => None,
+        }
+    }
+
     pub fn value(&self, node: &'a Node) -> Result<Value<'a>, Failed> {
         let fails = |text: String| Failed { text, missing: false };
         Ok(match node {
-            Node::Const(v) => v.clone(),
+            Node::Const(v) => v.borrowed(),
             Node::Fail(failed) => return Err(failed.clone()),
             Node::Field(leaf) => self.field(leaf),
             Node::Guarded(guards, inner) => {
                 for guard in guards {
-                    if self.column(guard.at, Repr::Presence).and_then(|c| c.boolean(self.row)) == Some(true) {
+                    if self.is_there(guard) {
                         continue;
                     }
                     match guard.safe {
@@ -111,7 +144,7 @@ impl<'a> Row<'a> {
     }
 
     fn field(&self, leaf: &'a Leaf) -> Value<'a> {
-        let column = self.column(leaf.at, leaf.repr());
+        let column = self.columns.get(leaf.column);
         let value = column.and_then(|c| match leaf.sort {
             Sort::Bool => c.boolean(self.row).map(Value::Bool),
             Sort::Int => c.int(self.row).map(Value::Int),
@@ -120,10 +153,10 @@ impl<'a> Row<'a> {
             Sort::Text => c.text(self.row).map(|t| Value::Text(t.into())),
             Sort::Object => c.boolean(self.row).filter(|there| *there).map(|_| Value::Object),
         });
-        value.unwrap_or_else(|| leaf.default.clone())
+        value.unwrap_or_else(|| leaf.default.borrowed())
     }
 
-    fn column(&self, at: u32, repr: Repr) -> Option<&'a Column> {
-        self.columns.get(self.reads.0.iter().position(|read| *read == (at, repr))?)
+    fn is_there(&self, guard: &Guard) -> bool {
+        self.columns.get(guard.column).and_then(|c| c.boolean(self.row)) == Some(true)
     }
 }

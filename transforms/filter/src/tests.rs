@@ -5,6 +5,9 @@ use serde_json::{Value as Json, json};
 use weir::testing::{Host, Outcome, Record};
 
 const CONDITIONS: &[&str] = &[
+    "value.after != null && value.after.status.startsWith('c')",
+    "value.op == 'c' || !value.after?.status?.endsWith('w')",
+    "value.after?.status != 'new' && value.before == null",
     "value.op == 'u' && value.after.status == 'cancelled'",
     "value.op != 'd'",
     "value.op in ['c', 'u']",

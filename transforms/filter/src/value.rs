@@ -34,6 +34,20 @@ impl Value<'_> {
         }
     }
 
+    /// The same without a copy of its text.
+    pub fn borrowed(&self) -> Value<'_> {
+        match self {
+            Value::Null => Value::Null,
+            Value::Bool(v) => Value::Bool(*v),
+            Value::Int(v) => Value::Int(*v),
+            Value::Float(v) => Value::Float(*v),
+            Value::Decimal(v) => Value::Decimal(Cow::Borrowed(v)),
+            Value::Text(v) => Value::Text(Cow::Borrowed(v)),
+            Value::Matcher(v) => Value::Matcher(*v),
+            Value::Object => Value::Object,
+        }
+    }
+
     fn is_number(&self) -> bool {
         matches!(self, Value::Int(_) | Value::Float(_) | Value::Decimal(_))
     }
