@@ -1,4 +1,5 @@
 //! PostgreSQL to Kafka, for real: what is written arrives, in order, whatever is killed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // helpers of tests are tests
 
 mod support;
 #[path = "support/topic.rs"]

@@ -1,4 +1,5 @@
 //! `weir demo`: rows appear with nothing set up, and a second run goes on where the first was.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // helpers of tests are tests
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! What Kafka does to a pipeline, and what is said of it: away at the start, killed in the middle, a topic that cannot be made,
 //! a record that is too large. What can heal is waited for; what cannot is an error that names its cure; nothing is lost.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // helpers of tests are tests
 
 mod support;
 #[path = "support/topic.rs"]

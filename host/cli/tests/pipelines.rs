@@ -1,4 +1,5 @@
 //! The examples in `pipelines/` hold what they say, and what is wrong with a file is said whole.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // helpers of tests are tests
 
 mod support;
 

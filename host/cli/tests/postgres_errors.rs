@@ -1,4 +1,5 @@
 //! What goes wrong with a PostgreSQL: its code, and help that mends it, which is tried.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // helpers of tests are tests
 
 mod support;
 

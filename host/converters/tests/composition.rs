@@ -1,6 +1,7 @@
 //! Composed layouts say what bindings say one after another. The slow side below knows nothing of layouts beyond the source's
 //! own: it makes a tree of values of each row and applies every binding to it in turn; what it says, the composed program has
 //! to say, byte for byte, with and without schemas, with and without the transaction cache.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // helpers of tests are tests
 
 use bytes::Bytes;
 use std::sync::Arc;
@@ -183,8 +184,11 @@ fn edit(mut rec: Rec, shape: &Shape, parts: &[Tree], edits: &[Edit]) -> Rec {
     rec
 }
 
+/// What a transform says of a shape.
+type Says = Box<dyn FnMut(&Shape) -> Binding>;
+
 /// Runs a record down the chain.
-fn run(rec: Rec, chain: &mut [Box<dyn FnMut(&Shape) -> Binding>], out: &mut Vec<Rec>) {
+fn run(rec: Rec, chain: &mut [Says], out: &mut Vec<Rec>) {
     let Some((first, rest)) = chain.split_first_mut() else { return out.push(rec) };
     let (shape, parts) = list(&rec);
     let binding = first(&shape);
@@ -414,7 +418,7 @@ fn batch(program: &Program, rows: u32, seed: u64) -> Batch {
 }
 
 /// A binding made up from a seed: edits on fields that exist, rules on leaves. The same for the same shape.
-fn random(seed: u64) -> Box<dyn FnMut(&Shape) -> Binding> {
+fn random(seed: u64) -> Says {
     Box::new(move |shape| {
         let mut d = Dice((seed ^ (shape.fields.len() as u64).wrapping_mul(0x9e37_79b9)).max(1));
         (0..20).for_each(|_| {

@@ -1,4 +1,5 @@
 //! What the Java converters answered, asked of ours: `tests/vectors/*.jsonl`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // helpers of tests are tests
 
 use serde_json::Value as Json_;
 use std::path::Path;
