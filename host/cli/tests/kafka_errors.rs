@@ -154,18 +154,24 @@ fn a_user_that_may_not_write_is_told_what_to_allow() {
          'org.apache.kafka.common.security.plain.PlainLoginModule required username=\"{}\" password=\"{}\";'",
         secure.user, "${env:KAFKA_PASSWORD}"
     );
-    place.write("p.toml", &shop("denied", 10, 0, &format!("127.0.0.1:{}", secure.sasl_port), &login));
-    let run = |password: &str| {
+    let run = |password: &str, more: &str| {
+        let login = format!("{login}\n{more}");
+        place.write("p.toml", &shop("denied", 10, 0, &format!("127.0.0.1:{}", secure.sasl_port), &login));
         let out = place.weir_with(&["run", "p.toml", "--json"], &[("KAFKA_PASSWORD", password)]);
         let said: Value = serde_json::from_slice(&out.stdout).expect("an envelope");
         (out.status.code(), said["error"]["pipelines"][0]["error"].clone(), said.to_string())
     };
-    let (exit, error, _) = run(secure.password);
-    assert_eq!((exit, error["code"].as_str()), (Some(3), Some("kafka.authorization")), "{error}");
-    let help = error["help"].as_str().unwrap_or_default();
-    assert!(help.contains("kafka-acls.sh") || help.contains("kafka-topics.sh"), "{error}");
-    assert!(error["message"].as_str().is_some_and(|m| m.contains("denied.shop.")), "{error}");
-    let (exit, error, all) = run("wrong-secret");
+    // by default the right to write idempotently or the one to make a topic is missed first; without, it is the topic
+    for more in ["", "enable.idempotence = false"] {
+        let (exit, error, _) = run(secure.password, more);
+        assert_eq!((exit, error["code"].as_str()), (Some(3), Some("kafka.authorization")), "{error}");
+        let help = error["help"].as_str().unwrap_or_default();
+        assert!(help.contains("kafka-acls.sh") || help.contains("kafka-topics.sh"), "{error}");
+        let message = error["message"].as_str().unwrap_or_default();
+        let topic = message.contains("denied.shop.");
+        assert!(topic || (more.is_empty() && message.contains("idempotent writing")), "{error}");
+    }
+    let (exit, error, all) = run("wrong-secret", "");
     assert_eq!((exit, error["code"].as_str()), (Some(3), Some("kafka.authentication")), "{error}");
     assert!(!all.contains("wrong-secret"), "a secret is shown");
 }
