@@ -2,13 +2,15 @@
 //!
 //! A made-up pgoutput stream (ten columns; half inserts, 40 % updates, 10 % deletes with a tombstone) goes through the decoder,
 //! the chain and the writer. `handwritten-chain` makes the same bytes as `wire-json-chain` without any of our machinery, and both
-//! are compared before anything is timed. `guest-filter` is the time in a guest that is asked of a text column, `weir-filter` what
-//! such a step, which drops every row, adds to parsing. Each figure is the median of several rounds; allocations are counted, not guessed.
+//! are compared before anything is timed. `guest-filter` is the time in a user's guest that is asked of a text column and drops every
+//! row, `weir-filter` the same with the standard filter, `weir-filter-step` what such a step adds to parsing. Each figure is the
+//! median of several rounds; allocations are counted, not guessed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a bench that cannot go on stops
 
 use bytes::Bytes;
 use std::alloc::{GlobalAlloc, Layout as Room};
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -223,8 +225,12 @@ const CONDITION: &str = "value.op != 'u' || value.after.status != 'back'";
 
 fn step(engine: &Engine, name: &str, options: &[(&str, &str)]) -> Step {
     let guest = STANDARD.iter().find(|s| s.name == name).expect("a standard transform");
+    step_of(engine, name, guest.wasm, options)
+}
+
+fn step_of(engine: &Engine, name: &str, wasm: &[u8], options: &[(&str, &str)]) -> Step {
     let options: Vec<_> = options.iter().map(|(k, v)| (k.to_string(), Some(v.to_string()))).collect();
-    let module = engine.load(name, guest.wasm).expect("a guest");
+    let module = engine.load(name, wasm).expect("a guest");
     let transform = module.transform(name, &options, Limits::default()).expect("a transform");
     Step { name: name.into(), transform, on_error: OnError::Fail }
 }
@@ -244,31 +250,45 @@ fn four(engine: &Engine) -> Vec<Step> {
     ]
 }
 
-fn filter(engine: &Engine) -> Vec<Step> {
-    // a function of a cell that no rule of the host can say: it is asked of the guest, a column a batch; it lets nothing through
-    vec![step(engine, "weir:filter", &[("condition", "value.after != null && value.after.status.startsWith('zz')")])]
+/// A function of a cell that no rule of the host can say: it is asked of the guest, a column a batch; it lets nothing through.
+fn filter(engine: &Engine) -> Step {
+    step(engine, "weir:filter", &[("condition", "value.after != null && value.after.status.startsWith('zz')")])
+}
+
+/// The same as a user writes it: `tests/guests/prefix`.
+fn users_filter(engine: &Engine) -> Step {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests/prefix");
+    let target = std::env::current_exe().expect("a bench").with_file_name("bench-guests");
+    let wasm = weir_testkit::guest::build(&folder, "prefix", &target).expect("a guest");
+    step_of(engine, "prefix", &std::fs::read(wasm).expect("a module"), &[("prefix", "zz")])
 }
 
 /// Time in the guest alone: columns filled, the call, what comes back checked. Deciding and writing are outside the clock.
-fn guest_alone(engine: &Engine, wire: &Bytes, captured: &Captured, rows: usize) -> (f64, f64) {
-    let mut step = filter(engine).remove(0);
+fn guest_alone(mut step: Step, wire: &Bytes, captured: &Captured, rows: usize) -> (f64, f64) {
     let mut program = captured.stream.program.then(0, step.transform.as_mut()).expect("a program");
     let mut decision = Decision::default();
     let mut figures = vec![];
     for _ in 0..=ROUNDS {
-        let (mut spent, mut asked, mut allocations) = (Duration::ZERO, 0, 0);
+        let (mut spent, mut rows_asked, mut allocations) = (Duration::ZERO, 0, 0);
         windows(wire, rows, captured, &mut |w| {
             for batch in &w.batches {
                 decision.clear();
                 program.decide(batch, &mut decision);
-                let (before, began) = (ALLOCATIONS.load(Relaxed), Instant::now());
-                black_box(step.transform.apply(&program.calls, batch, &decision.calls).expect("an answer"));
-                spent += began.elapsed();
-                allocations += ALLOCATIONS.load(Relaxed) - before;
-                asked += decision.calls.len();
+                // rows of one shape go together, as in the chain: a tombstone has another one
+                let mut asked = decision.asked();
+                let shape = |call: u16| program.calls[call as usize].shape;
+                asked.sort_by_key(|(call, row)| (shape(*call), *row));
+                for rows in asked.chunk_by(|a, b| shape(a.0) == shape(b.0)) {
+                    let (before, began) = (ALLOCATIONS.load(Relaxed), Instant::now());
+                    let applied = black_box(step.transform.apply(&program.calls, batch, rows).expect("an answer"));
+                    spent += began.elapsed();
+                    allocations += ALLOCATIONS.load(Relaxed) - before;
+                    rows_asked += rows.len();
+                    assert!(applied.errors.is_empty() && applied.rows.is_some_and(|kept| kept.is_empty()));
+                }
             }
         });
-        figures.push((spent.as_nanos() as f64 / asked as f64, allocations as f64 / asked as f64));
+        figures.push((spent.as_nanos() as f64 / rows_asked as f64, allocations as f64 / rows_asked as f64));
     }
     figures.remove(0);
     figures.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -425,13 +445,14 @@ fn main() {
                 ROWS
             })
         });
-        let mut filtered = chain(filter(&engine), false);
-        say(&format!("weir-filter-{size}"), &mut || {
+        let mut filtered = chain(vec![filter(&engine)], false);
+        say(&format!("weir-filter-step-{size}"), &mut || {
             let (ns, allocations) = time(|| run(&mut filtered, &wire, size, &captured));
             let (parse, parsed) = time(|| parse(&wire, size, &captured));
             (ns - parse, allocations - parsed)
         });
-        say(&format!("guest-filter-{size}"), &mut || guest_alone(&engine, &wire, &captured, size));
+        say(&format!("weir-filter-{size}"), &mut || guest_alone(filter(&engine), &wire, &captured, size));
+        say(&format!("guest-filter-{size}"), &mut || guest_alone(users_filter(&engine), &wire, &captured, size));
     }
     let mut schemas = chain(vec![], true);
     say("wire-json-envelope-schemas", &mut || time(|| run(&mut schemas, &wire, 512, &captured)));

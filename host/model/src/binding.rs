@@ -106,7 +106,7 @@ pub struct Binding {
     /// the first rule that holds decides
     pub rules: Vec<Rule>,
     pub otherwise: Verdict,
-    /// `apply` must see its rows in source order across shapes
+    /// `apply` must see the rows of a stream in source order across its shapes
     pub ordered: bool,
 }
 

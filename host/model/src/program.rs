@@ -84,13 +84,16 @@ pub struct Program {
 /// What the rows of a stream differ in before any cell is looked at.
 pub(crate) type RowKind = (u8, Presence);
 
-/// A record to write: row `row` of the batch by a layout. `origin` is the source's row; it differs from `row` only where a
+/// A record in its place: row `row` of the batch by a layout. `origin` is the source's row; it differs from `row` only where a
 /// guest made several records of one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pick {
     pub row: u32,
     pub origin: u32,
+    /// a layout; where the record is `open` the call that has to be made before there is one
     pub layout: u16,
+    /// a guest is to be asked; what it makes of the row comes to this place, so that records keep their order (invariant 5)
+    pub open: bool,
 }
 
 /// Layouts that one chain may have for one stream. Beyond it composition has gone wrong.
@@ -107,19 +110,25 @@ impl Default for Fate {
 /// What [`Program::decide`] found out; kept from batch to batch for its allocations.
 #[derive(Default, Debug)]
 pub struct Decision {
+    /// records in the order in which they leave
     pub picks: Vec<Pick>,
-    /// (call, row)
-    pub calls: Vec<(u16, u32)>,
-    /// (row, failure)
+    /// how many of them are open
+    pub open: usize,
+    /// (source's row, failure)
     pub failed: Vec<(u32, u16)>,
     /// (row, rule)
     pub dropped: Vec<(u32, u16)>,
 }
 
 impl Decision {
+    /// (call, row) of the records that are open.
+    pub fn asked(&self) -> Vec<(u16, u32)> {
+        self.picks.iter().filter(|p| p.open).map(|p| (p.layout, p.row)).collect()
+    }
+
     pub fn clear(&mut self) {
         self.picks.clear();
-        self.calls.clear();
+        self.open = 0;
         self.failed.clear();
         self.dropped.clear();
     }
@@ -184,10 +193,10 @@ impl Program {
         Ok(())
     }
 
-    /// What becomes of the batch's rows, in their order.
+    /// What becomes of the batch's rows, in their order. Records that a guest has to be asked about are open.
     pub fn decide(&mut self, batch: &Batch, out: &mut Decision) {
         if let Fate::Emit(layout) = self.fate {
-            let all = (0..batch.rows.len() as u32).map(|row| Pick { row, origin: row, layout });
+            let all = (0..batch.rows.len() as u32).map(|row| Pick { row, origin: row, layout, open: false });
             return out.picks.extend(all);
         }
         let mut rows = (0u32..).zip(&batch.rows).peekable();
@@ -210,14 +219,17 @@ impl Program {
 }
 
 impl Fate {
-    /// Puts what becomes of a row into `out`.
+    /// Puts what becomes of a row behind what is in `out`.
     pub fn walk(&self, batch: &Batch, row: &Row, r: u32, origin: u32, out: &mut Decision) {
         match self {
-            Fate::Emit(layout) => out.picks.push(Pick { row: r, origin, layout: *layout }),
+            Fate::Emit(layout) => out.picks.push(Pick { row: r, origin, layout: *layout, open: false }),
             Fate::Fan(all) => all.iter().for_each(|f| f.walk(batch, row, r, origin, out)),
             Fate::Drop(rule) => out.dropped.push((r, *rule)),
-            Fate::Fail(failure) => out.failed.push((r, *failure)),
-            Fate::Call(call) => out.calls.push((*call, r)),
+            Fate::Fail(failure) => out.failed.push((origin, *failure)),
+            Fate::Call(call) => {
+                out.open += 1;
+                out.picks.push(Pick { row: r, origin, layout: *call, open: true })
+            }
             Fate::Ask(q) => {
                 let hit = q.rules.iter().find(|(when, _)| when.iter().all(|c| c.holds(batch, row, r)));
                 hit.map_or(&q.otherwise, |(_, f)| f).walk(batch, row, r, origin, out)

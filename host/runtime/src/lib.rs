@@ -5,7 +5,6 @@
 
 mod blocks;
 mod chain;
-mod columns;
 mod counters;
 mod ledger;
 mod retry;

@@ -49,7 +49,8 @@ fn main() {
             let batch = batch(&stream, &statuses);
             let mut decision = Decision::default();
             bound.program.decide(&batch, &mut decision);
-            let mut call = || bound.transform.apply(&bound.program.calls, &batch, &decision.calls).unwrap();
+            let asked = decision.asked();
+            let mut call = || bound.transform.apply(&bound.program.calls, &batch, &asked).unwrap();
             let kept = call();
             assert!(kept.errors.is_empty());
             let rounds = (400_000 / rows).clamp(500, 20_000);

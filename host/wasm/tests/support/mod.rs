@@ -5,7 +5,6 @@
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use weir_api::{Applied, Block, Error, Transform};
 use weir_cdc::{CellLeaf, Column, Envelope, Op, SourceBlock, Table};
@@ -29,18 +28,8 @@ pub fn guest(name: &str) -> Vec<u8> {
         Some(dir) => Path::new(dir).join("guests"),
         None => std::env::current_exe().unwrap().with_file_name("guests"),
     };
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests").join(name).join("Cargo.toml");
-    let done = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--locked", "--target", "wasm32-unknown-unknown", "--manifest-path"])
-        .arg(&manifest)
-        .arg("--target-dir")
-        .arg(&target)
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .output()
-        .unwrap();
-    assert!(done.status.success(), "{name} cannot be built: {}", String::from_utf8_lossy(&done.stderr));
-    let bytes = std::fs::read(target.join("wasm32-unknown-unknown/release").join(format!("{name}.wasm"))).unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests").join(name);
+    let bytes = std::fs::read(weir_testkit::guest::build(&folder, name, &target).unwrap()).unwrap();
     built.insert(name.into(), bytes.clone());
     bytes
 }
@@ -163,7 +152,7 @@ impl Bound {
     pub fn apply(&mut self, batch: &Batch) -> Result<Applied, Error> {
         let mut decision = Decision::default();
         self.program.decide(batch, &mut decision);
-        self.transform.apply(&self.program.calls, batch, &decision.calls)
+        self.transform.apply(&self.program.calls, batch, &decision.asked())
     }
 }
 

@@ -1,11 +1,13 @@
 //! What happens to a window: rules on cells, columns into guests and back, the composed layout's writer, blocks for the sink.
 
+mod call;
+mod columns;
+
 use crate::blocks::{BlockWriter, Blocks};
-use crate::columns::{append, pick, repeat, scatter};
 use std::collections::HashMap;
 use std::sync::Arc;
 use weir_api::{Error, Route, Transform};
-use weir_model::{Batch, Bind, Column, Converter, Decision, Failure, Name, Program, Stream, Window, Writer};
+use weir_model::{Batch, Converter, Decision, Failure, Name, Pick, Program, Stream, Window, Writer};
 
 /// What becomes of a row that a step refuses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -63,6 +65,8 @@ struct Bound {
 #[derive(Default)]
 struct Decided {
     decision: Decision,
+    /// room for the picks while a guest's rows are put between the others
+    spare: Vec<Pick>,
     /// the next of the picks, failures, while runs are walked
     pick: usize,
     fail: usize,
@@ -118,13 +122,8 @@ impl Chain {
 
     fn decide_bound(&mut self, bound: &mut Bound, batch: &mut Batch, decided: &mut Decided) -> Result<(), Error> {
         bound.program.decide(batch, &mut decided.decision);
-        let called = !decided.decision.calls.is_empty();
-        while !decided.decision.calls.is_empty() {
+        while decided.decision.open > 0 {
             self.call(bound, batch, decided)?;
-        }
-        if called {
-            // rows came back from guests behind others that did not go: into source order again
-            decided.decision.picks.sort_by_key(|p| p.origin);
         }
         Ok(())
     }
@@ -178,122 +177,6 @@ impl Chain {
         Ok(())
     }
 
-    /// Hands the rows of the first step that asked to its guest, and goes on with what comes back.
-    fn call(&mut self, bound: &mut Bound, batch: &mut Batch, decided: &mut Decided) -> Result<(), Error> {
-        let of = |call: u16| bound.program.calls.get(call as usize).map_or((u16::MAX, 0), |c| (c.step, c.shape));
-        let Some(first) = decided.decision.calls.iter().map(|c| of(c.0)).min() else { return Ok(()) };
-        let (mut rows, rest): (Vec<_>, Vec<_>) = decided.decision.calls.drain(..).partition(|c| of(c.0) == first);
-        decided.decision.calls = rest;
-        rows.sort_by_key(|r| r.1);
-        let (index, shape) = first;
-        let Some(step) = self.steps.get_mut(index as usize) else { return Ok(()) };
-        let (name, on_error) = (step.name.clone(), step.on_error);
-        let applied = step.transform.apply(&bound.program.calls, batch, &rows)?;
-        for edits in &applied.added {
-            self.add(bound, &batch.stream.clone(), index, shape, edits)?;
-        }
-        let mut failed = vec![false; rows.len()];
-        for (i, failure) in applied.errors {
-            let Some((_, row)) = rows.get(i as usize) else { continue };
-            failed.get_mut(i as usize).into_iter().for_each(|f| *f = true);
-            let failed = RowFailure { step: name.clone(), stream: batch.stream.name.clone(), failure };
-            decided.failures.push((*row, failed, on_error));
-        }
-        self.take_back(bound, batch, decided, &rows, &failed, applied.rows, applied.layouts, applied.columns);
-        Ok(())
-    }
-
-    #[allow(clippy::too_many_arguments)] // the parts of one output, taken apart so that its columns can be moved
-    fn take_back(
-        &mut self,
-        bound: &Bound,
-        batch: &mut Batch,
-        decided: &mut Decided,
-        rows: &[(u16, u32)],
-        failed: &[bool],
-        chosen: Option<Vec<u32>>,
-        layouts: Vec<u32>,
-        columns: Vec<Column>,
-    ) {
-        let count = chosen.as_ref().map_or(rows.len(), |c| c.len());
-        let input = |i: usize| chosen.as_ref().map_or(Some(i), |c| c.get(i).map(|r| *r as usize));
-        // (call, row of the batch, source's row) of each output row; a row listed twice becomes a row of its own
-        let mut outputs: Vec<(u16, u32, u32)> = Vec::with_capacity(count);
-        let (mut first, mut again) = (vec![], vec![]);
-        let mut last = None;
-        for i in 0..count {
-            let Some((from, (call, row))) = input(i).and_then(|from| Some((from, *rows.get(from)?))) else { continue };
-            if last == Some(from) {
-                again.push((i, row));
-                outputs.push((call, u32::MAX, row));
-            } else {
-                first.push((i, row));
-                outputs.push((call, row, row));
-            }
-            last = Some(from);
-        }
-        let base = rows.first().and_then(|r| bound.program.calls.get(r.0 as usize)).map_or(0, |c| c.base as usize);
-        let width = batch.columns.len().max(bound.program.columns as usize);
-        batch.columns.resize(width, Column::Null);
-        let length = batch.rows.len();
-        let dense: Vec<u32> = first.iter().map(|f| f.1).collect();
-        for (c, column) in columns.into_iter().enumerate() {
-            let compact = if again.is_empty() { column.clone() } else { pick(&column, first.iter().map(|f| f.0)) };
-            let mut placed = scatter(compact, &dense, length);
-            for (n, (i, _)) in again.iter().enumerate() {
-                append(&mut placed, &column, *i as u32, length + n);
-            }
-            if let Some(to) = batch.columns.get_mut(base + c) {
-                *to = placed
-            }
-        }
-        let computed = base..base + rows.first().map_or(0, |r| computes(bound, r.0));
-        for (n, (_, row)) in again.iter().enumerate() {
-            let others = batch.columns.iter_mut().enumerate().filter(|(c, _)| !computed.contains(c));
-            others.for_each(|(_, column)| repeat(column, *row, length + n));
-            if let Some(copy) = batch.rows.get(*row as usize).copied() {
-                batch.rows.push(copy)
-            }
-        }
-        let mut copies = length as u32..;
-        let batch: &Batch = batch;
-        for (i, (call, row, origin)) in outputs.into_iter().enumerate() {
-            let row = if row == u32::MAX { copies.next().unwrap_or(origin) } else { row };
-            if input(i).and_then(|from| failed.get(from)).copied().unwrap_or(true) {
-                continue;
-            }
-            let layout = layouts.get(i).copied().unwrap_or(0) as usize;
-            let fate = bound.program.calls.get(call as usize).and_then(|c| c.then.get(layout));
-            if let (Some(fate), Some(values)) = (fate, batch.rows.get(row as usize)) {
-                fate.walk(batch, values, row, origin, &mut decided.decision)
-            }
-        }
-    }
-
-    /// A layout that a guest's values showed to be needed, for every layout of the record that the shape stands for.
-    fn add(
-        &mut self,
-        bound: &mut Bound,
-        stream: &Arc<Stream>,
-        step: u16,
-        shape: u32,
-        edits: &[weir_model::Edit],
-    ) -> Result<(), Error> {
-        let name = self.step(step).0;
-        for call in 0..bound.program.calls.len() {
-            let Some(c) = bound.program.calls.get(call) else { continue };
-            if (c.step, c.shape) != (step, shape) {
-                continue;
-            }
-            let behind = self.steps.iter_mut().enumerate().skip(step as usize + 1);
-            let mut behind: Vec<(u16, &mut dyn Bind)> =
-                behind.map(|(i, s)| (i as u16, s.transform.as_mut() as &mut dyn Bind)).collect();
-            let added = bound.program.add(call as u16, edits, &mut behind);
-            added.map_err(|e| broken(&name, &stream.name, &e.0))?;
-        }
-        self.compile(bound, stream)
-    }
-
     /// Walks the window in source order, so that grouping by stream never reorders what a consumer sees.
     fn write(&mut self, window: &Window, decisions: &mut [Decided], result: &mut Blocks) {
         for run in &window.runs {
@@ -323,10 +206,6 @@ impl Chain {
         }
         self.blocks.cut(result);
     }
-}
-
-fn computes(bound: &Bound, call: u16) -> usize {
-    bound.program.calls.get(call as usize).map_or(0, |c| c.binding.computes.len())
 }
 
 fn broken(step: &Name, stream: &Name, why: &str) -> Error {

@@ -112,7 +112,7 @@ fn empty_like(column: &Column) -> Column {
     }
 }
 
-/// Appends row `i` of a column to another of its sort, which has `rows` rows by now.
+/// Appends row `i` of a column to another of its sort, which has `rows` rows by now. A column of nulls is of every sort.
 pub(crate) fn append(to: &mut Column, from: &Column, i: u32, rows: usize) {
     let null = from.is_null(i);
     let mark = |valid: &mut Vec<u8>| {
@@ -121,30 +121,33 @@ pub(crate) fn append(to: &mut Column, from: &Column, i: u32, rows: usize) {
         }
         valid.push(!null as u8)
     };
-    let blob = from.blob(i);
-    match (to, from) {
-        (Column::Bits { valid, values }, Column::Bits { values: other, .. }) => {
+    match to {
+        Column::Null => {}
+        Column::Bits { valid, values } => {
             mark(valid);
-            values.push(other.get(i as usize).copied().unwrap_or_default())
+            values.push(if let Column::Bits { values, .. } = from { value(values, i) } else { Default::default() })
         }
-        (Column::Ints { valid, values }, Column::Ints { values: other, .. }) => {
+        Column::Ints { valid, values } => {
             mark(valid);
-            values.push(other.get(i as usize).copied().unwrap_or_default())
+            values.push(if let Column::Ints { values, .. } = from { value(values, i) } else { 0 })
         }
-        (Column::Floats { valid, values }, Column::Floats { values: other, .. }) => {
+        Column::Floats { valid, values } => {
             mark(valid);
-            values.push(other.get(i as usize).copied().unwrap_or_default())
+            values.push(if let Column::Floats { values, .. } = from { value(values, i) } else { 0.0 })
         }
-        (Column::Text { valid, ends, data } | Column::Bytes { valid, ends, data }, _) => {
+        Column::Text { valid, ends, data } | Column::Bytes { valid, ends, data } => {
             mark(valid);
-            data.extend_from_slice(blob);
+            data.extend_from_slice(from.blob(i));
             ends.push(data.len() as u32)
         }
-        (Column::Values(values), Column::Values(other)) => {
-            values.push(other.get(i as usize).cloned().unwrap_or_default())
+        Column::Values(values) => {
+            values.push(if let Column::Values(values) = from { value(values, i) } else { Default::default() })
         }
-        _ => {}
     }
+}
+
+fn value<T: Default + Clone>(values: &[T], i: u32) -> T {
+    values.get(i as usize).cloned().unwrap_or_default()
 }
 
 #[cfg(test)]
