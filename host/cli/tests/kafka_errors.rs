@@ -134,7 +134,7 @@ fn a_topic_that_cannot_be_made_names_the_setting() {
     place.write("p.toml", &shop("copies", 10, 0, kafka.bootstrap(), copies));
     let (exit, code, message, help) = error(&place, "p.toml");
     assert_eq!((exit, code.as_str()), (Some(3), "kafka.topic-not-creatable"), "{message}");
-    assert!(message.contains("copies.shop.users") && message.contains("fewer brokers than copies"), "{message}");
+    assert!(message.contains("copies.shop.") && message.contains("fewer brokers than copies"), "{message}");
     assert!(help.contains("topic.creation.") && help.contains("--replication-factor 3"), "{help}");
     assert!(topic::read(kafka.bootstrap(), "copies.shop.users").is_empty());
 }
