@@ -104,7 +104,8 @@ fn place(name: &str, coordinates: &[&str], required: bool) -> Type {
     let mut fields: Vec<_> = coordinates.iter().map(|c| ((*c).into(), Type::new(Kind::Float64))).collect();
     fields.push(("wkb".into(), Type::new(Kind::Bytes).optional(!required)));
     fields.push(("srid".into(), Type::new(Kind::Int32).optional(true)));
-    named(Type::record(fields), &format!("io.debezium.data.geometry.{name}"))
+    let doc = if name == "Point" { "Geometry (POINT)" } else { name };
+    named(Type::record(fields), &format!("io.debezium.data.geometry.{name}")).note(|n| n.doc = Some(doc.into()))
 }
 
 fn named(ty: Type, name: &str) -> Type {
@@ -145,7 +146,9 @@ impl Map<'_> {
             Some(CellLeaf::Tree(Arc::new(decode)))
         };
         let (text, binary) = (array(&text, false)?, array(&binary, true)?);
-        Some(Mapped { ty: Type::array(ty.optional(true)), text, binary, snapshot_only: false })
+        // Debezium's schema of an enum's array takes no null elements
+        let ty = Type::array(ty.optional(element.kind != b'e'));
+        Some(Mapped { ty, text, binary, snapshot_only: false })
     }
 
     /// What is read by its text: a binary form is printed first.
@@ -288,7 +291,8 @@ fn tree(info: &TypeInfo, modifier: i32) -> Option<(Type, Reading)> {
     Some(match info.name.as_str() {
         "numeric" => {
             let fields = [("scale".into(), Type::new(Kind::Int32)), ("value".into(), Type::new(Kind::Bytes))];
-            (named(Type::record(fields), "io.debezium.data.VariableScaleDecimal"), Reading::VariableScale)
+            let ty = named(Type::record(fields), "io.debezium.data.VariableScaleDecimal");
+            (ty.note(|n| n.doc = Some("Variable scaled decimal".into())), Reading::VariableScale)
         }
         "bit" | "varbit" => {
             let length = if modifier < 0 { i32::MAX } else { modifier };

@@ -30,16 +30,19 @@ pub fn weir(given: Option<&Path>, release: bool) -> Result<PathBuf> {
         return path.canonicalize().with_context(|| path.display().to_string());
     }
     let mut build = cargo();
-    build.args(["build", "--quiet", "--package", "weir-cli"]);
+    // the whole workspace's features, so that what tests built is used again
+    build.args(["build", "--quiet", "--workspace", "--bin", "weir"]);
     if release {
         build.arg("--release");
     }
     run(&mut build)?;
+    Ok(target()?.join(if release { "release" } else { "debug" }).join("weir"))
+}
+
+/// Cargo's directory of what is built.
+pub fn target() -> Result<PathBuf> {
     let output = cargo().args(["metadata", "--no-deps", "--format-version=1"]).output()?;
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    let target = metadata
-        .get("target_directory")
-        .and_then(|t| t.as_str())
-        .context("cargo metadata names no target directory")?;
-    Ok(Path::new(target).join(if release { "release" } else { "debug" }).join("weir"))
+    let target = metadata.get("target_directory").and_then(|t| t.as_str());
+    Ok(PathBuf::from(target.context("cargo metadata names no target directory")?))
 }

@@ -20,8 +20,9 @@ use weir_testkit::{Kafka, Postgres};
 use workload::Workload;
 
 const KNOWN: &str = "known-3.5.0-3.6.json";
+const SHOWN: usize = 20;
 
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Default)]
 pub struct Args {
     /// Folder of workloads [default: tests/oracle/workloads]
     #[arg(long, value_name = "DIR")]
@@ -36,7 +37,7 @@ pub struct Args {
     #[arg(long, value_name = "GLOB")]
     only: Option<String>,
     /// Differences shown of each workload
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = SHOWN)]
     max: usize,
     /// One object a line: {workload, identical, differences, …}
     #[arg(long)]
@@ -54,6 +55,15 @@ enum Outcome {
     Failed(String),
 }
 
+// === impl Args ===
+
+impl Args {
+    /// Everything, with this binary.
+    pub fn with(weir: PathBuf) -> Args {
+        Args { weir: Some(weir), max: SHOWN, ..Args::default() }
+    }
+}
+
 /// 0 all identical, 1 something differs, 2 something could not be carried through.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let data = checkout::root().join("tests/oracle");
@@ -66,19 +76,26 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let binary = checkout::weir(args.weir.as_deref(), false)?;
     let postgres = Postgres::start()?;
     let kafka = Kafka::builder().start()?;
-    let mut worst = 0;
+    let (mut worst, mut identical) = (0, 0);
     for path in &chosen {
         let Some(workload) = Workload::read(path)? else { continue };
         let outcome = one(&workload, &golden, &known, &binary, &postgres, &kafka);
         let outcome = outcome.unwrap_or_else(|e| Outcome::Failed(format!("{e:#}")));
         worst = worst.max(match &outcome {
-            Outcome::Compared(_, found) => u8::from(!found.is_empty()),
+            Outcome::Compared(_, found) if found.is_empty() => {
+                identical += 1;
+                0
+            }
+            Outcome::Compared(..) => 1,
             _ => 2,
         });
         match args.json {
             true => println!("{}", object(&workload.name, &outcome, args.max)),
             false => print!("{}", text(&workload.name, &outcome, args.max)),
         }
+    }
+    if !args.json {
+        println!("oracle: {identical} of {} workloads identical", chosen.len());
     }
     Ok(ExitCode::from(worst))
 }
