@@ -1,6 +1,7 @@
 //! Every connector, converter and transform there is; nobody else knows them all.
 
 use crate::guests::{self, Guests};
+use std::path::Path;
 use std::sync::Arc;
 use weir_api::{Error, Finding, Sink, Source};
 use weir_config::plan::{Chosen, Transform};
@@ -10,6 +11,7 @@ use weir_files::Text;
 use weir_model::Converter;
 use weir_runtime::{Converters, OnError, Step};
 
+const SPILL: &str = "stream.spill.directory";
 const POSTGRES: &[&str] = &["postgres", "io.debezium.connector.postgresql.PostgresConnector"];
 
 /// What configurations may name, but for what transforms that are used say of themselves ([`with_used`]).
@@ -64,10 +66,19 @@ fn unknown(what: &str, kind: &str) -> Error {
     Error::input("config.unknown-kind", format!("there is no {what} `{kind}`"))
 }
 
-pub fn source(plan: &Plan) -> Result<Box<dyn Source>, Error> {
-    let settings = plan.source.settings.settings();
+/// `directory`: Weir's own, where a source may keep what it cannot keep in memory.
+pub fn source(plan: &Plan, directory: &Path) -> Result<Box<dyn Source>, Error> {
+    let mut settings = plan.source.settings.settings();
     match plan.source.kind.as_str() {
-        "postgres" => weir_postgres::open(&settings),
+        "postgres" => {
+            // a folder for each pipeline: two may read slots of one name
+            let spill = directory.join("spill").join(file_name(&plan.name));
+            let set = settings.values.entry(SPILL.into()).or_default();
+            if let (true, Some(spill)) = (set.trim().is_empty(), spill.to_str()) {
+                *set = spill.into();
+            }
+            weir_postgres::open(&settings)
+        }
         "generator" => weir_generator::open(&settings, &plan.name),
         other => Err(unknown("source", other)),
     }
@@ -84,6 +95,15 @@ pub fn sink(plan: &Plan) -> Result<Box<dyn Sink>, Error> {
         "discard" => Box::new(weir_files::Discard::open(&settings)?),
         other => return Err(unknown("sink", other)),
     })
+}
+
+/// A pipeline's name as one folder's, and no other pipeline's.
+fn file_name(name: &str) -> String {
+    let byte = |b: u8| match b {
+        b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => char::from(b).to_string(),
+        other => format!("%{other:02x}"),
+    };
+    name.bytes().map(byte).collect()
 }
 
 fn text(chosen: &Chosen) -> Text {

@@ -10,13 +10,14 @@ use crate::output::Done;
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tracing::info;
-use weir_api::{Error, Limit, Offset};
+use weir_api::{Error, Limit, Offset, Source};
 use weir_config::{Plan, Providers};
 use weir_runtime::{Chain, Counters, OffsetStore, Outcome, RetryPolicy, Stop, Task, TaskOptions};
 use weir_store::{Change, Embedded, Store};
@@ -39,6 +40,8 @@ pub struct Running {
 pub struct Ends {
     /// where `/metrics` is served
     pub metrics: Option<SocketAddr>,
+    /// where sources keep what does not fit in memory
+    pub data_dir: PathBuf,
     /// ends them in order when it is set
     pub finished: Option<Arc<AtomicBool>>,
 }
@@ -59,7 +62,7 @@ pub fn run(args: &Run, common: &Common) -> Result<Done, Failure> {
     let guests = common.guests()?;
     let plans = file::plans(&args.files, &guests)?;
     let store = Embedded::open(common.data_dir())?;
-    run_plans(&plans, &guests, &store, Ends { metrics: args.metrics, ..Ends::default() })
+    run_plans(&plans, &guests, &store, Ends { metrics: args.metrics, data_dir: common.data_dir(), ..Ends::default() })
 }
 
 /// Runs resolved pipelines to their ends.
@@ -76,7 +79,8 @@ pub fn run_plans(plans: &[Plan], guests: &Guests, store: &Embedded, ends: Ends) 
     let mut running = vec![];
     for (i, plan) in plans.iter().enumerate() {
         let plan = plan.with_values(&providers)?;
-        running.push(start(i, plan, guests, store, send.clone())?);
+        let source = connectors::source(&plan, &ends.data_dir)?;
+        running.push(start(i, plan, source, guests, store, send.clone())?);
     }
     drop(send);
     if let Some(address) = ends.metrics {
@@ -127,14 +131,21 @@ pub fn run_plans(plans: &[Plan], guests: &Guests, store: &Embedded, ends: Ends) 
     Ok(Done { summary: format!("{records} records"), text: String::new(), result: list.into() })
 }
 
-fn start(index: usize, plan: Plan, guests: &Guests, store: &Embedded, ended: Sender<Ended>) -> Result<Running, Error> {
+fn start(
+    index: usize,
+    plan: Plan,
+    source: Box<dyn Source>,
+    guests: &Guests,
+    store: &Embedded,
+    ended: Sender<Ended>,
+) -> Result<Running, Error> {
     let (stop, counters) = (Stop::default(), Arc::new(Counters::default()));
     let chain = Chain::new(connectors::steps(&plan, guests)?, connectors::converters(&plan)?, BLOCK_BYTES);
     let name = plan.name.clone();
     let options = TaskOptions { limit: WINDOW, retry: retry_policy(&plan), ..TaskOptions::default() };
     let task = Task {
         name: name.clone(),
-        source: connectors::source(&plan)?,
+        source,
         chain,
         store: Box::new(Offsets { store: store.clone(), pipeline: name.clone() }),
         sink: Box::new(move || connectors::sink(&plan)),

@@ -1,6 +1,7 @@
 //! Settings as the source works with them.
 
 use crate::handling::Handling;
+use crate::in_progress::{Bounds, spill};
 use crate::keys::KEYS;
 use crate::pgoutput::Skipped;
 use crate::publication::Autocreate;
@@ -34,6 +35,10 @@ pub struct Config {
     pub skipped: Skipped,
     pub naming: Naming,
     pub stream: StreamOptions,
+    /// how transactions in progress are held; None: they come when they are committed
+    pub in_progress: Option<Bounds>,
+    /// where spill files may lie
+    pub spill: Option<spill::Place>,
     /// how long a slot that another reader has is waited for; None: for ever
     pub patience: Option<Duration>,
 }
@@ -81,6 +86,11 @@ impl Config {
             handling: Handling::parse(settings)?,
             binary: stream.binary,
         };
+        let spill = text("stream.spill.directory").map(|d| spill::Place { directory: d.into(), slot: slot.clone() });
+        let in_progress = settings.flag(&KEYS, "stream.in.progress")?;
+        let memory = settings.number(&KEYS, "stream.memory.bytes")?.unwrap_or_default();
+        let memory = usize::try_from(memory)
+            .map_err(|_| Error::input("config.wrong-type", "`stream.memory.bytes` cannot be negative"))?;
         let most = Duration::from_secs(10);
         Ok(Config {
             slot,
@@ -99,6 +109,8 @@ impl Config {
             skipped: skipped(&settings.list(&KEYS, "skipped.operations"))?,
             naming,
             stream,
+            in_progress: spill.clone().filter(|_| in_progress).map(|place| Bounds { memory, place }),
+            spill,
             patience: patience(settings)?,
             connect,
         })

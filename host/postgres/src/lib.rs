@@ -13,6 +13,7 @@ mod default_value;
 mod frame;
 mod handling;
 mod hstore;
+mod in_progress;
 mod keys;
 mod options;
 pub mod pgoutput;

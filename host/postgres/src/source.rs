@@ -9,6 +9,7 @@
 
 use crate::catalogue;
 use crate::config::{Config, SnapshotMode};
+use crate::in_progress::spill;
 use crate::pgoutput::Place;
 use crate::publication;
 use crate::slot::{self, parse_lsn};
@@ -26,6 +27,8 @@ struct Postgres {
     state: State,
     /// since when another reader has the slot
     waiting: Option<Instant>,
+    /// a spill file failed: transactions come when they are committed, from here on
+    committed_only: bool,
 }
 
 enum State {
@@ -49,7 +52,12 @@ const IN_USE: &str = "postgres.slot-in-use";
 
 /// Opens the source; nothing is connected before `start`.
 pub fn open(settings: &Settings) -> Result<Box<dyn Source>, Error> {
-    Ok(Box::new(Postgres { config: Config::parse(settings)?, state: State::Stopped, waiting: None }))
+    Ok(Box::new(Postgres {
+        config: Config::parse(settings)?,
+        state: State::Stopped,
+        waiting: None,
+        committed_only: false,
+    }))
 }
 
 // === impl Postgres ===
@@ -137,7 +145,36 @@ impl Postgres {
     }
 
     fn stream(&self, place: Place, floor: u64) -> Result<Streaming, Error> {
-        Streaming::begin(self.replication()?, place, floor, &self.config)
+        let bounds = self.config.in_progress.clone().filter(|_| !self.committed_only);
+        Streaming::begin(self.replication()?, place, floor, &self.config, bounds)
+    }
+
+    /// What a process that was killed has left is removed, also where nothing is held any more.
+    fn clear_spill(&mut self) {
+        if let Some(Err(e)) = self.config.spill.as_ref().map(|s| s.clear()) {
+            self.refuse_spill(&e);
+        }
+    }
+
+    fn refuse_spill(&mut self, e: &Error) {
+        if self.config.in_progress.is_some() && !std::mem::replace(&mut self.committed_only, true) {
+            let (slot, code) = (&self.config.slot, e.code());
+            warn!(slot, code, "{e}; the server keeps transactions until they are committed from now on");
+        }
+    }
+
+    /// Goes on without files, from where the windows so far end.
+    fn without_spill(&mut self, e: Error) -> Result<Poll, Error> {
+        self.refuse_spill(&e);
+        match std::mem::replace(&mut self.state, State::Stopped) {
+            State::Streaming(streaming) => {
+                let next = streaming.committed_only(&self.config, || self.replication())?;
+                self.state = State::Streaming(Box::new(next));
+                Ok(Poll::Idle(None))
+            }
+            // the task begins anew
+            _ => Err(e),
+        }
     }
 
     /// What comes behind the rows in the window, if they are the snapshot's last.
@@ -152,6 +189,31 @@ impl Postgres {
             self.state = State::Streaming(Box::new(self.stream(place, place.complete)?));
         }
         Ok(Poll::Window(Some(of_place(place))))
+    }
+
+    fn turn(&mut self, wait: Duration, limit: Limit, window: &mut Window) -> Result<Poll, Error> {
+        match &mut self.state {
+            State::Streaming(streaming) => streaming.poll(wait, limit, window, &self.config),
+            State::Stopped | State::Ended => Ok(Poll::End),
+            State::Between { streaming, .. } => match streaming.poll(wait, limit, window, &self.config)? {
+                // its place is no place to go on from: the snapshot is still to come
+                Poll::Window(_) => Ok(Poll::Window(None)),
+                _ if streaming.reached().is_none() => Ok(Poll::Idle(None)),
+                _ => Ok(self.behind_changes()),
+            },
+            State::Snapshot { snapshot, last_commit, announced: announced @ false } => {
+                *announced = true;
+                Ok(Poll::Store(Position([snapshot.lsn(), 0, 0, *last_commit])))
+            }
+            State::Snapshot { snapshot, .. } => {
+                window.batches.clear();
+                match snapshot.read(wait, window, now_ns())? {
+                    Read::Rows => Ok(Poll::Window(None)),
+                    Read::Nothing => Ok(Poll::Idle(None)),
+                    Read::Done => self.behind_snapshot(),
+                }
+            }
+        }
     }
 
     /// The snapshot's turn, when everything committed before it is sent.
@@ -265,33 +327,16 @@ impl Source for Postgres {
 
     fn start(&mut self, offset: Option<&Offset>) -> Result<(), Error> {
         self.state = State::Stopped;
+        self.clear_spill();
         self.state = self.begin(offset).map_err(|e| self.lose_patience(e))?;
         self.waiting = None;
         Ok(())
     }
 
     fn poll(&mut self, wait: Duration, limit: Limit, window: &mut Window) -> Result<Poll, Error> {
-        match &mut self.state {
-            State::Streaming(streaming) => streaming.poll(wait, limit, window, &self.config),
-            State::Stopped | State::Ended => Ok(Poll::End),
-            State::Between { streaming, .. } => match streaming.poll(wait, limit, window, &self.config)? {
-                // its place is no place to go on from: the snapshot is still to come
-                Poll::Window(_) => Ok(Poll::Window(None)),
-                _ if streaming.reached().is_none() => Ok(Poll::Idle(None)),
-                _ => Ok(self.behind_changes()),
-            },
-            State::Snapshot { snapshot, last_commit, announced: announced @ false } => {
-                *announced = true;
-                Ok(Poll::Store(Position([snapshot.lsn(), 0, 0, *last_commit])))
-            }
-            State::Snapshot { snapshot, .. } => {
-                window.batches.clear();
-                match snapshot.read(wait, window, now_ns())? {
-                    Read::Rows => Ok(Poll::Window(None)),
-                    Read::Nothing => Ok(Poll::Idle(None)),
-                    Read::Done => self.behind_snapshot(),
-                }
-            }
+        match self.turn(wait, limit, window) {
+            Err(e) if e.code() == spill::FAILED => self.without_spill(e),
+            other => other,
         }
     }
 

@@ -79,9 +79,9 @@ fn flag(value: &str) -> Option<bool> {
 
 fn instead(name: &str) -> &'static str {
     match name {
-        "proto_version" => "remove it: version 1 of the protocol is spoken",
+        "proto_version" => "remove it: version 1 of the protocol is spoken, or 2 with `stream.in.progress`",
         "publication_names" => "remove it, and set `publication.name`",
-        "streaming" => "remove it: version 1 of the protocol is spoken, which sends a transaction when it is committed",
+        "streaming" => "remove it, and set `stream.in.progress`",
         "two_phase" => "remove it: prepared transactions come when they are committed",
         "messages" => "remove it: logical messages are not captured",
         _ => "of pgoutput's options binary and origin can be set",
@@ -109,7 +109,7 @@ mod tests {
             ("origin=here", "none or any"),
             ("proto_version=2", "version 1"),
             ("publication_names=p", "`publication.name`"),
-            ("streaming=on", "version 1"),
+            ("streaming=on", "`stream.in.progress`"),
             ("two_phase=true", "prepared"),
             ("messages=true", "not captured"),
             ("nonsense=1", "binary and origin"),

@@ -1,11 +1,14 @@
 //! The stream at work: bytes of the socket into windows, relations described when they come, positions told.
 
-use crate::catalogue::{self, Types};
+use crate::catalogue::{self, TableInfo, Types};
 use crate::config::Config;
+use crate::frame::header;
+use crate::in_progress::{Bounds, InProgress, Next, Replay, spill};
 use crate::pgoutput::{Captured, Decoder, Place, Relation};
 use crate::server_error::quoted;
 use crate::{ConnectOptions, Connection, Replication};
 use bytes::Bytes;
+use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tracing::info;
 use weir_api::{Error, Limit, Poll, Position};
@@ -17,6 +20,10 @@ pub struct Streaming {
     decoder: Decoder,
     /// bytes that came in and are not yet in a window
     buffer: Vec<u8>,
+    /// None: transactions come when they are committed (protocol version 1)
+    in_progress: Option<InProgress>,
+    /// a transaction that came before its commit, on its way into windows
+    replay: Option<Box<Replay>>,
     /// the last window's buffer, when nobody held it any more
     spare: Vec<u8>,
     catalogue: Catalogue,
@@ -30,10 +37,20 @@ pub struct Streaming {
 struct Catalogue {
     options: ConnectOptions,
     session: Option<(Connection, Types)>,
+    /// what each relation meant last: a transaction in progress brings the description of its tables once more
+    known: HashMap<u32, Known>,
+}
+
+struct Known {
+    relation: Relation,
+    info: TableInfo,
+    captured: Captured,
 }
 
 /// Room for what a read brings.
 const BUFFER: usize = 1 << 20;
+/// A buffer that one row has made bigger is not kept.
+const BUFFER_KEPT: usize = 4 << 20;
 
 pub fn of_place(p: Place) -> Position {
     Position([p.complete, p.within, p.rows, p.last_commit])
@@ -46,25 +63,54 @@ pub fn now_ns() -> i64 {
 // === impl Streaming ===
 
 impl Streaming {
-    /// `floor`: what was committed before is in the snapshot.
-    pub fn begin(replication: Connection, place: Place, floor: u64, config: &Config) -> Result<Streaming, Error> {
+    /// `floor`: what was committed before is in the snapshot. `bounds`: how transactions in progress are held; None: they come
+    /// when they are committed.
+    pub fn begin(
+        replication: Connection,
+        place: Place,
+        floor: u64,
+        config: &Config,
+        bounds: Option<Bounds>,
+    ) -> Result<Streaming, Error> {
         let publications = quoted(&config.publication);
-        let mut options = vec![("proto_version", "1"), ("publication_names", publications.as_str())];
+        let version = if bounds.is_some() { "2" } else { "1" };
+        let mut options = vec![("proto_version", version), ("publication_names", publications.as_str())];
+        if bounds.is_some() {
+            options.push(("streaming", "on"));
+        }
         options.extend(config.stream.options());
         let start = place.complete;
         let replication = replication.into_replication(&config.slot, start, &options)?;
-        info!(slot = config.slot, lsn = start, "streaming");
+        info!(slot = config.slot, lsn = start, in_progress = bounds.is_some(), "streaming");
         let connect = config.connect.clone();
         Ok(Streaming {
             replication,
             decoder: Decoder::new(place, floor, config.skipped),
             buffer: Vec::with_capacity(BUFFER),
+            in_progress: bounds.map(InProgress::new),
+            replay: None,
             spare: Vec::new(),
-            catalogue: Catalogue { options: connect, session: None },
+            catalogue: Catalogue { options: connect, session: None, known: HashMap::new() },
             confirmed: start,
             told: Instant::now(),
             interval: config.status_interval,
         })
+    }
+
+    /// As this one goes on, but with transactions when they are committed: nothing is held, and nothing can fail to be. What is
+    /// not yet in a window comes once more.
+    pub fn committed_only(
+        self,
+        config: &Config,
+        connect: impl FnOnce() -> Result<Connection, Error>,
+    ) -> Result<Streaming, Error> {
+        let ((place, floor), confirmed, ceiling) = (self.decoder.next_place(), self.confirmed, self.decoder.ceiling);
+        self.stop();
+        let mut next = Streaming::begin(connect()?, place, floor, config, None)?;
+        // invariant 2: what left in windows may not be stored yet
+        next.confirmed = confirmed;
+        next.decoder.ceiling = ceiling;
+        Ok(next)
     }
 
     /// Reads only what was committed before.
@@ -80,32 +126,16 @@ impl Streaming {
 
     pub fn poll(&mut self, wait: Duration, limit: Limit, window: &mut Window, config: &Config) -> Result<Poll, Error> {
         self.take_back(window);
-        let came = self.replication.read(&mut self.buffer, wait)?;
-        // under load what has come in is more than one read: take what is there, up to a window
-        let mut more = came;
-        while more > 0 && self.buffer.len() < limit.bytes {
-            more = self.replication.read_more(&mut self.buffer)?;
+        let before = self.decoder.place.complete;
+        if self.replay.is_none() {
+            self.read(wait, limit)?;
         }
+        // while a transaction is replayed the server sends against a full socket, and hears from us all the same
         if self.told.elapsed() >= self.interval {
             self.tell()?;
         }
-        if self.buffer.is_empty() {
-            return Ok(Poll::Idle(None));
-        }
-        let before = self.decoder.place.complete;
-        let Streaming { decoder, buffer, spare, catalogue, .. } = self;
-        let mut describe = |relation: Relation| catalogue.describe(relation, config);
-        let taken = decoder.decode(buffer, window, limit, now_ns(), &mut describe)?;
-        if window.is_empty() {
-            window.batches.clear();
-            buffer.drain(..taken);
-        } else {
-            let mut next = std::mem::take(spare);
-            next.reserve(BUFFER);
-            next.extend_from_slice(buffer.get(taken..).unwrap_or_default());
-            let mut wire = std::mem::replace(buffer, next);
-            wire.truncate(taken);
-            decoder.seal(window, Bytes::from(wire));
+        if self.replay.is_some() || self.hold(window, limit, config)? {
+            self.decode(limit, window, config)?;
         }
         if self.decoder.reply {
             self.decoder.reply = false;
@@ -119,6 +149,85 @@ impl Streaming {
         }
     }
 
+    /// Reads what has come in, up to a window; waits only where nothing is left over from the last read.
+    fn read(&mut self, wait: Duration, limit: Limit) -> Result<(), Error> {
+        let ready = header(&self.buffer)?.is_some_and(|(_, length)| length <= self.buffer.len());
+        let mut more = match ready {
+            true => 1,
+            false => self.replication.read(&mut self.buffer, wait)?,
+        };
+        // under load what has come in is more than one read: take what is there, up to a window
+        while more > 0 && self.buffer.len() < limit.bytes {
+            more = self.replication.read_more(&mut self.buffer)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what is about transactions in progress out of the buffer; true: something is to be decoded.
+    fn hold(&mut self, window: &mut Window, limit: Limit, config: &Config) -> Result<bool, Error> {
+        let Streaming { decoder, buffer, in_progress: Some(in_progress), replay, catalogue, .. } = self else {
+            return Ok(true);
+        };
+        let mut at = 0;
+        loop {
+            let (taken, next) = in_progress.take(buffer.get(at..).unwrap_or_default())?;
+            at += taken;
+            match next {
+                Next::Aside(length) => {
+                    let mut describe = |relation: Relation| catalogue.describe(relation, config);
+                    let aside = buffer.get(at..at + length).unwrap_or_default();
+                    decoder.decode(aside, window, limit, now_ns(), &mut describe)?;
+                    at += length;
+                    continue;
+                }
+                Next::Commit(committed) => {
+                    decoder.begin(&committed.committed);
+                    *replay = Some(committed);
+                }
+                Next::More | Next::Other => {}
+            }
+            break;
+        }
+        buffer.drain(..at);
+        Ok(!buffer.is_empty() || replay.is_some())
+    }
+
+    /// Frames of the buffer, or of the transaction being replayed, into the window.
+    fn decode(&mut self, limit: Limit, window: &mut Window, config: &Config) -> Result<(), Error> {
+        let Streaming { decoder, buffer, spare, catalogue, replay, .. } = self;
+        let mut describe = |relation: Relation| catalogue.describe(relation, config);
+        let (buffer, most) = match replay {
+            Some(replay) => {
+                replay.fill(limit.bytes)?;
+                let first = header(&replay.buffer)?.map_or(0, |(_, length)| length);
+                (&mut replay.buffer, limit.bytes.max(first))
+            }
+            None => (buffer, usize::MAX),
+        };
+        let wire = buffer.get(..most.min(buffer.len())).unwrap_or_default();
+        let taken = decoder.decode(wire, window, limit, now_ns(), &mut describe)?;
+        if window.is_empty() {
+            window.batches.clear();
+            buffer.drain(..taken);
+        } else {
+            let mut next = std::mem::take(spare);
+            next.reserve(BUFFER);
+            next.extend_from_slice(buffer.get(taken..).unwrap_or_default());
+            let mut wire = std::mem::replace(buffer, next);
+            wire.truncate(taken);
+            decoder.seal(window, Bytes::from(wire));
+        }
+        if buffer.is_empty() && buffer.capacity() > BUFFER_KEPT {
+            *buffer = Vec::new();
+        }
+        if let Some(done) = replay.take_if(|r| r.is_done()) {
+            decoder.end(&done.committed);
+        } else if replay.is_some() && taken == 0 && !decoder.has_reached {
+            return Err(spill::torn());
+        }
+        Ok(())
+    }
+
     /// The buffer of the last window, if nobody holds it any more, and its batches.
     fn take_back(&mut self, window: &mut Window) {
         let mut wire = window.batches.first_mut().map(|b| std::mem::take(&mut b.wire));
@@ -126,6 +235,9 @@ impl Streaming {
         if let Some(Ok(old)) = wire.take().map(Bytes::try_into_mut) {
             self.spare = Vec::from(old.freeze());
             self.spare.clear();
+            if self.spare.capacity() > BUFFER_KEPT {
+                self.spare = Vec::new();
+            }
         }
         self.decoder.recycle(&mut window.batches);
     }
@@ -191,8 +303,15 @@ impl Catalogue {
                 .collect(),
             rows: None,
         });
-        let captured = config.naming.changes(relation, &info, &types);
+        // `rows` is an estimate that changes all the time, and says nothing of the table's shape
+        let info = TableInfo { rows: None, ..info };
+        let known = self.known.get(&relation.oid).filter(|k| k.relation == *relation && k.info == info);
+        let captured = match known {
+            Some(known) => known.captured.clone(),
+            None => config.naming.changes(relation, &info, &types),
+        };
         self.session = Some((connection, types));
+        self.known.insert(relation.oid, Known { relation: relation.clone(), info, captured: captured.clone() });
         Ok(Some(captured))
     }
 }

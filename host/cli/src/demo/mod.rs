@@ -69,7 +69,7 @@ fn pipeline(text: &str, common: &Common, store: &Embedded, finished: Option<Arc<
     }
     let guests = common.guests()?;
     let plan = plan(text, &guests)?;
-    run::run_plans(&[plan], &guests, store, Ends { finished, ..Ends::default() })
+    run::run_plans(&[plan], &guests, store, Ends { finished, data_dir: common.data_dir(), ..Ends::default() })
 }
 
 fn plan(text: &str, guests: &Arc<Guests>) -> Result<Plan, Failure> {

@@ -29,6 +29,26 @@ pub const WORKING: &[Key] = &[
         .group(SLOT),
     Key::new("slot.stream.params", KeyType::String, "name=value;…: pgoutput's options binary and origin.").group(SLOT),
     Key::new(
+        "stream.in.progress",
+        KeyType::Boolean,
+        "The server sends big transactions before they are committed; they are held here, and leave when they are.",
+    )
+    .default("false")
+    .group(SLOT),
+    Key::new(
+        "stream.memory.bytes",
+        KeyType::Long,
+        "How much of the transactions in progress stays in memory; what is more goes to a file.",
+    )
+    .default("33554432")
+    .group(SLOT),
+    Key::new(
+        "stream.spill.directory",
+        KeyType::String,
+        "Where that file lies; `spill` in the data directory when it is not set.",
+    )
+    .group(SLOT),
+    Key::new(
         "status.update.interval.ms",
         KeyType::Millis,
         "How often the server hears how far we are; at most ten seconds.",

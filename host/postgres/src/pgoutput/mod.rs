@@ -1,64 +1,22 @@
-//! The messages of `pgoutput` (protocol version 1, text and binary) into rows of a window.
+//! The messages of `pgoutput` (protocol versions 1 and 2, text and binary) into rows of a window.
 //!
 //! Bytes stay where they came in: a row is offsets into the window's one buffer. What a relation means is asked for when the
 //! server sends it, once, and again when it changed.
 
 mod reader;
+mod terms;
 
 use crate::frame::header;
 use crate::type_table::Wire;
 use bytes::Bytes;
+pub use terms::{Captured, Committed, Place, Relation, RelationColumn, Skipped};
+
 use reader::{Reader, malformed, relation, tuples};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use weir_api::{Error, Limit};
 use weir_cdc::KEY_CHANGED;
-use weir_model::{BEFORE, Batch, Cell, Row, Stream, Transaction, Window};
-
-/// A relation as the server describes it before its first row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Relation {
-    pub oid: u32,
-    pub schema: String,
-    pub table: String,
-    /// 'd', 'n', 'f', 'i'
-    pub replica_identity: u8,
-    pub columns: Vec<RelationColumn>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RelationColumn {
-    pub name: String,
-    /// part of the replica identity
-    pub key: bool,
-    pub type_oid: u32,
-    pub modifier: i32,
-    /// how its cells have come, once one has come in another form than was expected
-    pub wire: Option<Wire>,
-}
-
-/// What the source makes of a relation.
-#[derive(Clone, Debug)]
-pub struct Captured {
-    pub stream: Arc<Stream>,
-    /// cells of the primary key, whose change makes a delete and a create of an update
-    pub key: Vec<u16>,
-    /// the form that each column's cells are read in: 't' or 'b'
-    pub forms: Arc<[u8]>,
-}
-
-/// A position in the stream. Positions before it are behind us for good once it is stored.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Place {
-    /// end of the last transaction that we have whole
-    pub complete: u64,
-    /// commit LSN of the transaction that we are in, or 0
-    pub within: u64,
-    /// rows of it that we have
-    pub rows: u64,
-    /// LSN of the last commit record, for `source.sequence`
-    pub last_commit: u64,
-}
+use weir_model::{BEFORE, Batch, Cell, Row, Transaction, Window};
 
 /// Where in the stream we are, and what its relations mean.
 pub struct Decoder {
@@ -75,6 +33,10 @@ pub struct Decoder {
     pub below_floor: u64,
     transaction: Transaction,
     in_transaction: bool,
+    /// of the transaction being replayed, whose messages say which subtransaction they are of: what was rolled back
+    aborted: Option<HashSet<u32>>,
+    /// the next frame is about a transaction in progress, and not for us
+    is_before_stream: bool,
     relations: HashMap<u32, Known>,
     /// `skipped.operations`
     pub skipped: Skipped,
@@ -103,20 +65,19 @@ struct Open {
     of: u64,
 }
 
-/// Operations that are left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Skipped {
-    pub create: bool,
-    pub update: bool,
-    pub delete: bool,
-    pub truncate: bool,
-}
-
 /// Asked for a relation's meaning. None: it is not captured.
 pub type Describe<'a> = &'a mut dyn FnMut(Relation) -> Result<Option<Captured>, Error>;
 
 /// Microseconds from 1970 to the server's epoch.
 const EPOCH_US: i64 = 946_684_800_000_000;
+
+/// Such a slot sends what is prepared, and only its end when it is committed: rows that nobody would have any more after a
+/// restart in between (invariant 9).
+#[cold]
+fn two_phase() -> Error {
+    Error::environment("postgres.two-phase", "the replication slot sends transactions when they are prepared")
+        .help("make the slot without `two_phase`: prepared transactions then come when they are committed")
+}
 
 // === impl Decoder ===
 
@@ -134,6 +95,8 @@ impl Decoder {
             below_floor: 0,
             transaction: Transaction::default(),
             in_transaction: false,
+            aborted: None,
+            is_before_stream: false,
             relations: HashMap::new(),
             skipped,
             reply: false,
@@ -148,6 +111,22 @@ impl Decoder {
     /// Whether a transaction is open: an idle position may be taken only between transactions.
     pub fn is_between(&self) -> bool {
         !self.in_transaction
+    }
+
+    /// Where a decoder goes on that is to bring what this one did not.
+    pub fn next_place(&self) -> (Place, u64) {
+        (self.place, self.floor)
+    }
+
+    /// What is decoded from here to [`Decoder::end`] are messages of this transaction.
+    pub fn begin(&mut self, committed: &Committed) {
+        self.aborted = Some(committed.aborted.clone());
+        self.enter(committed.commit, committed.time, committed.id);
+    }
+
+    pub fn end(&mut self, committed: &Committed) {
+        self.aborted = None;
+        self.leave(committed.commit, committed.end);
     }
 
     /// Takes batches of an earlier window back, for their allocations.
@@ -179,6 +158,9 @@ impl Decoder {
             if tag == b'd' {
                 let frame = Reader { wire, at: at + 5, end, surprised: false };
                 rows += self.frame(frame, window, describe)?;
+                if std::mem::take(&mut self.is_before_stream) {
+                    break;
+                }
             }
             at = end;
         }
@@ -211,28 +193,31 @@ impl Decoder {
         }
         let lsn = r.u64()?;
         r.take::<16>()?;
-        match r.u8()? {
+        let message = r.u8()?;
+        // Invariant 9: an aborted subtransaction leaves nothing. Origins alone do not say whose they are.
+        if let Some(aborted) = self.aborted.as_ref().filter(|_| message != b'O')
+            && aborted.contains(&r.u32()?)
+        {
+            return Ok(0);
+        }
+        match message {
             b'B' => {
-                let commit = r.u64()?;
-                if self.ceiling.is_some_and(|c| commit >= c) {
-                    self.has_reached = true;
-                    return Ok(0);
-                }
-                let commit_us = (r.u64()? as i64).wrapping_add(EPOCH_US);
-                let id = r.u32()? as u64;
-                self.transaction = Transaction { id, commit_us, last_commit: self.place.last_commit };
-                (self.place.within, self.place.rows, self.in_transaction) = (commit, 0, true);
+                let (commit, time, id) = (r.u64()?, r.u64()?, r.u32()?);
+                self.enter(commit, time, id);
                 Ok(0)
             }
             b'C' => {
                 r.u8()?;
                 let commit = r.u64()?;
                 let end = r.u64()?;
-                self.place = Place { complete: end.max(self.place.complete), within: 0, rows: 0, last_commit: commit };
-                self.in_transaction = false;
-                self.skip = None;
+                self.leave(commit, end);
                 Ok(0)
             }
+            b'S' | b'E' | b'A' | b'c' => {
+                self.is_before_stream = true;
+                Ok(0)
+            }
+            b'b' | b'P' | b'K' | b'r' | b'p' => Err(two_phase()),
             b'R' => {
                 self.meet(relation(&mut r)?, describe)?;
                 Ok(0)
@@ -242,6 +227,22 @@ impl Decoder {
             // origins, types, messages
             _ => Ok(0),
         }
+    }
+
+    fn enter(&mut self, commit: u64, time: u64, id: u32) {
+        if self.ceiling.is_some_and(|c| commit >= c) {
+            self.has_reached = true;
+            return;
+        }
+        let commit_us = (time as i64).wrapping_add(EPOCH_US);
+        self.transaction = Transaction { id: id.into(), commit_us, last_commit: self.place.last_commit };
+        (self.place.within, self.place.rows, self.in_transaction) = (commit, 0, true);
+    }
+
+    fn leave(&mut self, commit: u64, end: u64) {
+        self.place = Place { complete: end.max(self.place.complete), within: 0, rows: 0, last_commit: commit };
+        self.in_transaction = false;
+        self.skip = None;
     }
 
     /// Whether the snapshot, or the stored offset, already has this row of the transaction.

@@ -7,7 +7,7 @@ pub mod cases;
 use serde_json::Value as Json;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use weir_api::{Error, Limit, Offset, Poll, Settings, Source};
+use weir_api::{Error, Limit, Offset, Poll, Position, Settings, Source};
 use weir_converters::{JsonConverter, SimpleHeader};
 use weir_model::Window;
 use weir_runtime::{Chain, Converters};
@@ -20,6 +20,8 @@ pub struct Reader {
     pub source: Box<dyn Source>,
     /// what had to be stored before anything went on
     pub stored: Option<Offset>,
+    /// of the last window, or of an idle poll
+    pub position: Option<Position>,
     window: Window,
     chain: Chain,
 }
@@ -58,7 +60,13 @@ impl Reader {
         let json = || Arc::new(JsonConverter(weir_converters::Json { schemas: true, ..Default::default() }));
         let on_error = weir_runtime::OnError::Fail;
         let converters = Converters { key: json(), value: json(), header: Arc::new(SimpleHeader), on_error };
-        Reader { source, stored: None, window: Window::default(), chain: Chain::new(vec![], converters, 1 << 20) }
+        Reader {
+            source,
+            stored: None,
+            position: None,
+            window: Window::default(),
+            chain: Chain::new(vec![], converters, 1 << 20),
+        }
     }
 
     /// What one poll brings.
@@ -66,12 +74,16 @@ impl Reader {
         self.window.runs.clear();
         let limit = Limit { rows: 1000, bytes: 1 << 24 };
         match self.source.poll(Duration::from_millis(50), limit, &mut self.window)? {
-            Poll::Window(_) => {}
+            Poll::Window(position) => self.position = position.or(self.position),
             Poll::Store(position) => {
                 self.stored = Some(self.source.offset(&position));
                 return Ok(());
             }
-            Poll::Idle(_) | Poll::End => return Ok(()),
+            Poll::Idle(position) => {
+                self.position = position.or(self.position);
+                return Ok(());
+            }
+            Poll::End => return Ok(()),
         }
         let blocks = self.chain.run(&mut self.window)?;
         if let Some(failed) = blocks.failed {
