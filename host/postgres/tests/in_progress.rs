@@ -74,7 +74,8 @@ fn ids(seen: &[Seen]) -> Vec<i64> {
 #[track_caller]
 fn alike(a: &[Seen], b: &[Seen]) {
     if let Some(i) = a.iter().zip(b).position(|(a, b)| a != b) {
-        panic!("record {i} of {}: {:?}\n{:?}", a.len(), a[i], b[i]);
+        let payload = |s: &Seen| (s.op(), s.after().to_string(), s.json()["payload"]["source"].to_string());
+        panic!("record {i} of {}: {:?}\n{:?}", a.len(), payload(&a[i]), payload(&b[i]));
     }
     assert_eq!(a.len(), b.len());
 }

@@ -258,9 +258,13 @@ impl Decoder {
     fn meet(&mut self, relation: Relation, describe: Describe) -> Result<(), Error> {
         let oid = relation.oid;
         let captured = describe(relation.clone())?;
-        self.relations.insert(oid, Known { relation, captured });
-        self.open.remove(&oid);
-        self.last = None;
+        let stream = captured.as_ref().map(|c| c.stream.id);
+        let before = self.relations.insert(oid, Known { relation, captured });
+        // a window has one batch of a stream: writers keep what the rows of one transaction share
+        if before.and_then(|k| k.captured).map(|c| c.stream.id) != stream {
+            self.open.remove(&oid);
+            self.last = None;
+        }
         Ok(())
     }
 

@@ -131,7 +131,7 @@ impl Seen {
     /// Without when it was read.
     pub fn timeless(mut self) -> Seen {
         self.value = self.value.map(|v| match v.rfind(",\"ts_ms\":") {
-            Some(at) => v[..at].to_owned(),
+            Some(at) => v[..at].to_owned() + "}}",
             None => v,
         });
         self
