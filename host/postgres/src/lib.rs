@@ -14,6 +14,7 @@ mod frame;
 mod handling;
 mod hstore;
 mod in_progress;
+mod intake;
 mod keys;
 mod options;
 pub mod pgoutput;

@@ -2,12 +2,11 @@
 
 use crate::catalogue::{self, TableInfo, Types};
 use crate::config::Config;
-use crate::frame::header;
-use crate::in_progress::{Bounds, InProgress, Next, Replay, spill};
+use crate::in_progress::Bounds;
+use crate::intake::Intake;
 use crate::pgoutput::{Captured, Decoder, Place, Relation};
 use crate::server_error::quoted;
 use crate::{ConnectOptions, Connection, Replication};
-use bytes::Bytes;
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tracing::info;
@@ -17,15 +16,7 @@ use weir_model::Window;
 /// The stream of a slot, into windows.
 pub struct Streaming {
     replication: Replication<Connection>,
-    decoder: Decoder,
-    /// bytes that came in and are not yet in a window
-    buffer: Vec<u8>,
-    /// None: transactions come when they are committed (protocol version 1)
-    in_progress: Option<InProgress>,
-    /// a transaction that came before its commit, on its way into windows
-    replay: Option<Box<Replay>>,
-    /// the last window's buffer, when nobody held it any more
-    spare: Vec<u8>,
+    intake: Intake,
     catalogue: Catalogue,
     /// what the server was told last
     confirmed: u64,
@@ -46,11 +37,6 @@ struct Known {
     info: TableInfo,
     captured: Captured,
 }
-
-/// Room for what a read brings.
-const BUFFER: usize = 1 << 20;
-/// A buffer that one row has made bigger is not kept.
-const BUFFER_KEPT: usize = 4 << 20;
 
 pub fn of_place(p: Place) -> Position {
     Position([p.complete, p.within, p.rows, p.last_commit])
@@ -85,11 +71,7 @@ impl Streaming {
         let connect = config.connect.clone();
         Ok(Streaming {
             replication,
-            decoder: Decoder::new(place, floor, config.skipped),
-            buffer: Vec::with_capacity(BUFFER),
-            in_progress: bounds.map(InProgress::new),
-            replay: None,
-            spare: Vec::new(),
+            intake: Intake::new(Decoder::new(place, floor, config.skipped), bounds),
             catalogue: Catalogue { options: connect, session: None, known: HashMap::new() },
             confirmed: start,
             told: Instant::now(),
@@ -104,142 +86,64 @@ impl Streaming {
         config: &Config,
         connect: impl FnOnce() -> Result<Connection, Error>,
     ) -> Result<Streaming, Error> {
-        let ((place, floor), confirmed, ceiling) = (self.decoder.next_place(), self.confirmed, self.decoder.ceiling);
+        let ((place, floor), confirmed, ceiling) =
+            (self.intake.decoder.next_place(), self.confirmed, self.intake.decoder.ceiling);
         self.stop();
         let mut next = Streaming::begin(connect()?, place, floor, config, None)?;
         // invariant 2: what left in windows may not be stored yet
         next.confirmed = confirmed;
-        next.decoder.ceiling = ceiling;
+        next.intake.decoder.ceiling = ceiling;
         Ok(next)
     }
 
     /// Reads only what was committed before.
     pub fn up_to(mut self, ceiling: u64) -> Streaming {
-        self.decoder.ceiling = Some(ceiling);
+        self.intake.decoder.ceiling = Some(ceiling);
         self
     }
 
     /// Where reading ended that goes [`Streaming::up_to`] some point; None: there is more to read.
     pub fn reached(&self) -> Option<Place> {
-        self.decoder.has_reached.then_some(self.decoder.place)
+        self.intake.decoder.has_reached.then_some(self.intake.decoder.place)
     }
 
     pub fn poll(&mut self, wait: Duration, limit: Limit, window: &mut Window, config: &Config) -> Result<Poll, Error> {
-        self.take_back(window);
-        let before = self.decoder.place.complete;
-        if self.replay.is_none() {
+        self.intake.take_back(window);
+        let before = self.intake.decoder.place.complete;
+        if !self.intake.is_replaying() {
             self.read(wait, limit)?;
         }
         // while a transaction is replayed the server sends against a full socket, and hears from us all the same
         if self.told.elapsed() >= self.interval {
             self.tell()?;
         }
-        if self.replay.is_some() || self.hold(window, limit, config)? {
-            self.decode(limit, window, config)?;
-        }
-        if self.decoder.reply {
-            self.decoder.reply = false;
+        let catalogue = &mut self.catalogue;
+        let mut describe = |relation: Relation| catalogue.describe(relation, config);
+        self.intake.fill(window, limit, now_ns(), &mut describe)?;
+        if std::mem::take(&mut self.intake.decoder.reply) {
             self.tell()?;
         }
-        let place = self.decoder.place;
+        let decoder = &self.intake.decoder;
         match window.is_empty() {
-            false => Ok(Poll::Window(Some(of_place(place)))),
-            true if place.complete > before && self.decoder.is_between() => Ok(Poll::Idle(Some(of_place(place)))),
+            false => Ok(Poll::Window(Some(of_place(decoder.place)))),
+            true if decoder.place.complete > before && decoder.is_between() => {
+                Ok(Poll::Idle(Some(of_place(decoder.place))))
+            }
             true => Ok(Poll::Idle(None)),
         }
     }
 
     /// Reads what has come in, up to a window; waits only where nothing is left over from the last read.
     fn read(&mut self, wait: Duration, limit: Limit) -> Result<(), Error> {
-        let ready = header(&self.buffer)?.is_some_and(|(_, length)| length <= self.buffer.len());
-        let mut more = match ready {
+        let mut more = match self.intake.has_frame()? {
             true => 1,
-            false => self.replication.read(&mut self.buffer, wait)?,
+            false => self.replication.read(&mut self.intake.buffer, wait)?,
         };
         // under load what has come in is more than one read: take what is there, up to a window
-        while more > 0 && self.buffer.len() < limit.bytes {
-            more = self.replication.read_more(&mut self.buffer)?;
+        while more > 0 && self.intake.buffer.len() < limit.bytes {
+            more = self.replication.read_more(&mut self.intake.buffer)?;
         }
         Ok(())
-    }
-
-    /// Takes what is about transactions in progress out of the buffer; true: something is to be decoded.
-    fn hold(&mut self, window: &mut Window, limit: Limit, config: &Config) -> Result<bool, Error> {
-        let Streaming { decoder, buffer, in_progress: Some(in_progress), replay, catalogue, .. } = self else {
-            return Ok(true);
-        };
-        let mut at = 0;
-        loop {
-            let (taken, next) = in_progress.take(buffer.get(at..).unwrap_or_default())?;
-            at += taken;
-            match next {
-                Next::Aside(length) => {
-                    let mut describe = |relation: Relation| catalogue.describe(relation, config);
-                    let aside = buffer.get(at..at + length).unwrap_or_default();
-                    decoder.decode(aside, window, limit, now_ns(), &mut describe)?;
-                    at += length;
-                    continue;
-                }
-                Next::Commit(committed) => {
-                    decoder.begin(&committed.committed);
-                    *replay = Some(committed);
-                }
-                Next::More | Next::Other => {}
-            }
-            break;
-        }
-        buffer.drain(..at);
-        Ok(!buffer.is_empty() || replay.is_some())
-    }
-
-    /// Frames of the buffer, or of the transaction being replayed, into the window.
-    fn decode(&mut self, limit: Limit, window: &mut Window, config: &Config) -> Result<(), Error> {
-        let Streaming { decoder, buffer, spare, catalogue, replay, .. } = self;
-        let mut describe = |relation: Relation| catalogue.describe(relation, config);
-        let (buffer, most) = match replay {
-            Some(replay) => {
-                replay.fill(limit.bytes)?;
-                let first = header(&replay.buffer)?.map_or(0, |(_, length)| length);
-                (&mut replay.buffer, limit.bytes.max(first))
-            }
-            None => (buffer, usize::MAX),
-        };
-        let wire = buffer.get(..most.min(buffer.len())).unwrap_or_default();
-        let taken = decoder.decode(wire, window, limit, now_ns(), &mut describe)?;
-        if window.is_empty() {
-            window.batches.clear();
-            buffer.drain(..taken);
-        } else {
-            let mut next = std::mem::take(spare);
-            next.reserve(BUFFER);
-            next.extend_from_slice(buffer.get(taken..).unwrap_or_default());
-            let mut wire = std::mem::replace(buffer, next);
-            wire.truncate(taken);
-            decoder.seal(window, Bytes::from(wire));
-        }
-        if buffer.is_empty() && buffer.capacity() > BUFFER_KEPT {
-            *buffer = Vec::new();
-        }
-        if let Some(done) = replay.take_if(|r| r.is_done()) {
-            decoder.end(&done.committed);
-        } else if replay.is_some() && taken == 0 && !decoder.has_reached {
-            return Err(spill::torn());
-        }
-        Ok(())
-    }
-
-    /// The buffer of the last window, if nobody holds it any more, and its batches.
-    fn take_back(&mut self, window: &mut Window) {
-        let mut wire = window.batches.first_mut().map(|b| std::mem::take(&mut b.wire));
-        window.batches.iter_mut().for_each(|b| b.wire = Bytes::new());
-        if let Some(Ok(old)) = wire.take().map(Bytes::try_into_mut) {
-            self.spare = Vec::from(old.freeze());
-            self.spare.clear();
-            if self.spare.capacity() > BUFFER_KEPT {
-                self.spare = Vec::new();
-            }
-        }
-        self.decoder.recycle(&mut window.batches);
     }
 
     /// Stored up to here: the server may forget it (invariant 2).
