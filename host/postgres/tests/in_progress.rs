@@ -263,3 +263,48 @@ fn a_full_disk_leaves_the_holding_to_the_server() {
     let all = timeless(before.into_iter().chain(after).collect());
     alike(&all, &timeless(sides.committed.seen(5003)));
 }
+
+#[test]
+fn a_million_rows_rolled_back_leave_nothing() {
+    let server = Postgres::shared().unwrap();
+    let database = database(server);
+    let mut sides = sides(server, &database, "1000000");
+    let million = |from: u32| insert(from, from + 999_999);
+    server.sql_in(&database, &format!("BEGIN; {} ROLLBACK", million(1))).unwrap();
+    let sql = format!(
+        "BEGIN; INSERT INTO t VALUES (-1); SAVEPOINT a; {} ROLLBACK TO a; INSERT INTO t VALUES (-2); COMMIT",
+        million(1)
+    );
+    server.sql_in(&database, &sql).unwrap();
+    assert_eq!(ids(&sides.streamed.seen(2)), [-1, -2]);
+    assert_eq!(spilled(sides.directory.path()), Vec::<std::path::PathBuf>::new());
+}
+
+/// Peak of this process, in kB.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+#[ignore = "takes gigabytes of disk; run alone, for the peak is the whole process's"]
+fn a_giant_transaction_takes_little_memory() {
+    let server = Postgres::shared().unwrap();
+    let database = server.database().unwrap();
+    server.sql_in(&database, "CREATE TABLE t (id int PRIMARY KEY, v text STORAGE PLAIN)").unwrap();
+    let mut sides = sides(server, &database, "33554432");
+    let wide = "INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(1, 1000000) i";
+    server.sql_in(&database, wide).unwrap();
+    for reader in [&mut sides.committed, &mut sides.streamed] {
+        let (mut count, mut seen, began) = (0, vec![], Instant::now());
+        while count < 1_000_000 {
+            assert!(began.elapsed() < 10 * LIMIT, "{count} rows");
+            reader.poll(&mut seen).unwrap();
+            count += seen.len();
+            seen.clear();
+        }
+        println!("{count} rows of 1 KB: {:.1} s, peak {} kB", began.elapsed().as_secs_f64(), peak());
+    }
+    assert!(peak() <= 200_000, "{} kB", peak());
+}
