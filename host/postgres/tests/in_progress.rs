@@ -292,7 +292,7 @@ fn peak() -> u64 {
 fn a_giant_transaction_takes_little_memory() {
     let server = Postgres::shared().unwrap();
     let database = server.database().unwrap();
-    server.sql_in(&database, "CREATE TABLE t (id int PRIMARY KEY, v text STORAGE PLAIN)").unwrap();
+    server.sql_in(&database, "CREATE TABLE t (id int PRIMARY KEY, v text)").unwrap();
     let mut sides = sides(server, &database, "33554432");
     let wide = "INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(1, 1000000) i";
     server.sql_in(&database, wide).unwrap();
