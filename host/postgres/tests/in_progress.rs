@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 use std::time::Instant;
 use support::{LIMIT, Reader, Seen};
-use weir_api::Offset;
+use weir_api::{Limit, Offset};
 use weir_postgres::{ConnectOptions, Connection};
 use weir_testkit::Postgres;
 
@@ -297,6 +297,8 @@ fn a_giant_transaction_takes_little_memory() {
     let wide = "INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(1, 1000000) i";
     server.sql_in(&database, wide).unwrap();
     for reader in [&mut sides.committed, &mut sides.streamed] {
+        // as the engine has it
+        reader.limit = Limit { rows: 8192, bytes: 1 << 20 };
         let (mut count, mut seen, began) = (0, vec![], Instant::now());
         while count < 1_000_000 {
             assert!(began.elapsed() < 10 * LIMIT, "{count} rows");
@@ -307,4 +309,23 @@ fn a_giant_transaction_takes_little_memory() {
         println!("{count} rows of 1 KB: {:.1} s, peak {} kB", began.elapsed().as_secs_f64(), peak());
     }
     assert!(peak() <= 200_000, "{} kB", peak());
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn ten_million_rows_rolled_back_leave_nothing() {
+    let server = Postgres::shared().unwrap();
+    let database = database(server);
+    let mut sides = sides(server, &database, "33554432");
+    sides.streamed.limit = Limit { rows: 8192, bytes: 1 << 20 };
+    server.sql_in(&database, "BEGIN; INSERT INTO t SELECT generate_series(1, 10000000); ROLLBACK").unwrap();
+    server.sql_in(&database, "INSERT INTO t VALUES (-1)").unwrap();
+    let (mut all, began) = (vec![], Instant::now());
+    while all.is_empty() {
+        assert!(began.elapsed() < 10 * LIMIT);
+        sides.streamed.poll(&mut all).unwrap();
+    }
+    println!("{:.1} s, peak {} kB", began.elapsed().as_secs_f64(), peak());
+    assert_eq!(ids(&all), [-1]);
+    assert_eq!(spilled(sides.directory.path()), Vec::<std::path::PathBuf>::new());
 }

@@ -11,9 +11,10 @@ use crate::type_table::Wire;
 use bytes::Bytes;
 pub use terms::{Captured, Committed, Place, Relation, RelationColumn, Skipped};
 
-use reader::{Reader, malformed, relation, tuples};
+use reader::{Reader, malformed, relation, tuples, two_phase};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use terms::EPOCH_US;
 use weir_api::{Error, Limit};
 use weir_cdc::KEY_CHANGED;
 use weir_model::{BEFORE, Batch, Cell, Row, Transaction, Window};
@@ -67,17 +68,6 @@ struct Open {
 
 /// Asked for a relation's meaning. None: it is not captured.
 pub type Describe<'a> = &'a mut dyn FnMut(Relation) -> Result<Option<Captured>, Error>;
-
-/// Microseconds from 1970 to the server's epoch.
-const EPOCH_US: i64 = 946_684_800_000_000;
-
-/// Such a slot sends what is prepared, and only its end when it is committed: rows that nobody would have any more after a
-/// restart in between (invariant 9).
-#[cold]
-fn two_phase() -> Error {
-    Error::environment("postgres.two-phase", "the replication slot sends transactions when they are prepared")
-        .help("make the slot without `two_phase`: prepared transactions then come when they are committed")
-}
 
 // === impl Decoder ===
 
@@ -207,9 +197,7 @@ impl Decoder {
                 Ok(0)
             }
             b'C' => {
-                r.u8()?;
-                let commit = r.u64()?;
-                let end = r.u64()?;
+                let (_, commit, end) = (r.u8()?, r.u64()?, r.u64()?);
                 self.leave(commit, end);
                 Ok(0)
             }

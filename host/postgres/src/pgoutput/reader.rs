@@ -79,6 +79,14 @@ pub fn malformed() -> Error {
     Error::retry("postgres.protocol", "the server sent a message that is not of the replication protocol")
 }
 
+/// Such a slot sends what is prepared, and only its end when it is committed: rows that nobody would have any more after a
+/// restart in between (invariant 9).
+#[cold]
+pub fn two_phase() -> Error {
+    Error::environment("postgres.two-phase", "the replication slot sends transactions when they are prepared")
+        .help("make the slot without `two_phase`: prepared transactions then come when they are committed")
+}
+
 /// Reads the tuples of an insert, update or delete; `row.op` is the message's own letter.
 #[inline]
 pub fn tuples(row: &mut Row, r: &mut Reader, forms: &[u8], cells: &mut Vec<Cell>) -> Result<(), Error> {

@@ -71,3 +71,6 @@ pub struct Skipped {
     pub delete: bool,
     pub truncate: bool,
 }
+
+/// Microseconds from 1970 to the server's epoch.
+pub(super) const EPOCH_US: i64 = 946_684_800_000_000;

@@ -22,6 +22,8 @@ pub struct Reader {
     pub stored: Option<Offset>,
     /// of the last window, or of an idle poll
     pub position: Option<Position>,
+    /// of a window
+    pub limit: Limit,
     window: Window,
     chain: Chain,
 }
@@ -58,12 +60,14 @@ impl Reader {
         settings.values.extend(more.iter().map(|(k, v)| (k.to_string(), v.to_string())));
         let source = weir_postgres::open(&settings).unwrap();
         let json = || Arc::new(JsonConverter(weir_converters::Json { schemas: true, ..Default::default() }));
+        let limit = Limit { rows: 1000, bytes: 1 << 24 };
         let on_error = weir_runtime::OnError::Fail;
         let converters = Converters { key: json(), value: json(), header: Arc::new(SimpleHeader), on_error };
         Reader {
             source,
             stored: None,
             position: None,
+            limit,
             window: Window::default(),
             chain: Chain::new(vec![], converters, 1 << 20),
         }
@@ -72,8 +76,7 @@ impl Reader {
     /// What one poll brings.
     pub fn poll(&mut self, into: &mut Vec<Seen>) -> Result<(), Error> {
         self.window.runs.clear();
-        let limit = Limit { rows: 1000, bytes: 1 << 24 };
-        match self.source.poll(Duration::from_millis(50), limit, &mut self.window)? {
+        match self.source.poll(Duration::from_millis(50), self.limit, &mut self.window)? {
             Poll::Window(position) => self.position = position.or(self.position),
             Poll::Store(position) => {
                 self.stored = Some(self.source.offset(&position));
