@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::{Place, wait_for};
 use topic::Record;
 use weir_testkit::{Kafka, Postgres, guest};
@@ -72,6 +72,34 @@ fn result(place: &Place, args: &[&str]) -> Value {
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(out.status.success(), "{args:?}: {said}{}", String::from_utf8_lossy(&out.stdout));
     serde_json::from_slice::<Value>(&out.stdout).expect("an envelope")["result"].clone()
+}
+
+/// The letters' own Kafka goes away, records go on, and weir is killed: what was on its way to the letters comes again.
+#[test]
+fn an_offset_waits_for_letters_whose_kafka_is_away() {
+    let (kafka, other) = (Kafka::shared().expect("Kafka"), Kafka::builder().start().expect("another Kafka"));
+    let (database, sql) = database("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (100)");
+    let place = Place::new();
+    let servers = other.bootstrap();
+    let errors = format!("[errors.dead-letter]\ntopic = \"away.dead\"\nkafka.bootstrap.servers = \"{servers}\"\n");
+    place.write("p.toml", &[source(&database, "away").as_str(), &step(""), &kafka_sink(kafka), &errors].concat());
+    let weir = place.start("p.toml");
+    wait_for("the first letter", LIMIT, || dead(servers, "away.dead").contains(&100).then_some(()));
+    other.kill().expect("killed");
+    let (began, mut next) = (Instant::now(), 200);
+    // offsets are stored twice a second: there is time for three, each behind records that have arrived
+    while began.elapsed() < Duration::from_millis(2000) {
+        sql(&format!("INSERT INTO t VALUES ({next}), ({})", next + 1));
+        let arrived = || ids(&topic::read(kafka.bootstrap(), "away.public.t")).contains(&(next + 1));
+        wait_for("the record behind", LIMIT, || arrived().then_some(()));
+        next += 100;
+    }
+    weir.kill();
+    other.launch().expect("started");
+    let weir = place.start("p.toml");
+    let poison: BTreeSet<u64> = (100..next).step_by(100).collect();
+    wait_for("every letter", LIMIT, || (dead(servers, "away.dead") == poison).then_some(()));
+    assert!(weir.stop().success());
 }
 
 const ROWS: u64 = 10_000;
@@ -271,7 +299,7 @@ fn letters_that_have_no_place_to_go_end_the_pipeline_and_lose_nothing() {
         let errors = format!(
             "[errors.dead-letter]\ntopic = \"nowhere.dead\"\nkafka.topic.creation.default.replication.factor = {copies}\n"
         );
-        place.write("p.toml", &[&source, &step(""), &kafka_sink(kafka), &errors].concat());
+        place.write("p.toml", &[source.as_str(), &step(""), &kafka_sink(kafka), &errors].concat());
     };
     write(3);
     let out = place.weir(&["run", "p.toml", "--json"]);
