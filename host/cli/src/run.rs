@@ -22,7 +22,7 @@ use weir_runtime::{Chain, Counters, OffsetStore, Outcome, RetryPolicy, Stop, Tas
 use weir_store::{Change, Embedded, Store};
 
 /// A block of serialised records is cut at about this size.
-pub const BLOCK_BYTES: usize = 256 << 10;
+const BLOCK_BYTES: usize = 256 << 10;
 /// Bytes end a window, and rows only where they are tiny: what is read beyond a window is copied to the next one.
 const WINDOW: Limit = Limit { rows: 8192, bytes: 1 << 20 };
 

@@ -172,7 +172,7 @@ fn read_value(json: &Tree, ty: &Type, place: &str, depth: usize) -> Result<Value
         return Err(format!("it is more than {DEEPEST} levels deep"));
     }
     Ok(match (json, ty.kind) {
-        (Tree::Null, _) if ty.optional || ty.schemaless || ty.kind == Kind::Any => Value::Null,
+        (Tree::Null, _) if ty.optional || ty.schemaless || ty.default().is_some() => Value::Null,
         (json, Kind::Any) => free(json, depth)?,
         (Tree::Bool(b), Kind::Boolean) => Value::Boolean(*b),
         (Tree::Number(n), kind) if kind.is_int() => Value::Int(n.as_i64().ok_or_else(misfit)?),
@@ -273,6 +273,10 @@ mod tests {
         let value = Value::record([Value::Int(7), Value::bytes([4, 206]), Value::Float(f64::INFINITY), tags, more]);
         let json: Tree = serde_json::from_str(&text(&order(), &value)).unwrap();
         assert_eq!(read(&json).unwrap(), (order(), value));
+        // a null that a default stands for is one
+        let defaulted = Type::new(Kind::Text).default_value(Value::text("false"));
+        let json: Tree = serde_json::from_str(&text(&defaulted, &Value::Null)).unwrap();
+        assert_eq!(read(&json).unwrap(), (defaulted, Value::Null));
         let nothing: Tree = serde_json::from_str(&text(&untyped(), &Value::Null)).unwrap();
         assert_eq!(read(&nothing).unwrap(), (untyped(), Value::Null));
     }

@@ -10,7 +10,6 @@ use crate::failure::Failure;
 use crate::file;
 use crate::guests::Guests;
 use crate::output::{Done, confirmed};
-use crate::run::BLOCK_BYTES;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,6 +17,8 @@ use weir_api::{Cure, Error, Sink};
 use weir_config::Plan;
 use weir_runtime::{Blocks, CONVERTER, Chain, OnError, RowFailure};
 
+/// A letter is a block of its own, and each has so much room.
+const BLOCK_BYTES: usize = 16 << 10;
 /// Letters that are sent before they are noted.
 const LETTERS_A_TIME: usize = 500;
 /// How long the sink may take for them.
@@ -43,7 +44,7 @@ struct Replaying<'a> {
     out: Option<(Box<dyn Sink>, Marks)>,
     rows: Rows,
     through: Option<Through>,
-    under_way: Vec<&'a Letter>,
+    under_way: Vec<Letter>,
     outcome: Outcome,
 }
 
@@ -53,45 +54,65 @@ pub fn run(args: &Replay, common: &Common) -> Result<Done, Failure> {
     let [plan] = plans.as_slice() else { return Err(Error::input("dlq.one-pipeline", "give one pipeline").into()) };
     let plan = ready(plan)?;
     let known = Replayed::load(&common.data_dir(), &plan.name)?;
-    let mut letters = vec![];
-    place::read(&plan, &mut |letter| {
-        if args.selection.takes(&letter) && !known.has(&letter) {
-            letters.push(letter)
-        }
+    let mut count = 0usize;
+    waiting(&plan, args, &known, &mut |_| {
+        count += 1;
         Ok(())
     })?;
-    if letters.is_empty() {
+    if count == 0 {
         let result = told(&plan, &Outcome::default(), args.dry_run);
         return Ok(Done { summary: "nothing to send again".into(), text: String::new(), result });
     }
     if !args.dry_run {
-        eprintln!("this sends {} letters of `{}` again, from the step that failed on", letters.len(), plan.name);
+        eprintln!("this sends {count} letters of `{}` again, from the step that failed on", plan.name);
         eprintln!("their records come behind those that were sent since, also of the same key");
         if !args.yes && !confirmed()? {
             return Err(Error::input("dlq.not-confirmed", "nothing was sent").help("say `y`, or give --yes").into());
         }
     }
-    let out = match args.dry_run {
-        true => None,
-        false => {
-            let marks = known.open()?;
-            Some((connectors::sink(&plan)?, marks))
-        }
-    };
+    // the marks are held from here on, and read again: what another replay sent meanwhile is not sent twice
+    let marks = if args.dry_run { None } else { Some(known.open()?) };
+    let known = Replayed::load(&common.data_dir(), &plan.name)?;
+    let out = marks.map(|marks| Ok::<_, Error>((connectors::sink(&plan)?, marks))).transpose()?;
     let (rows, through, under_way, outcome) = Default::default();
     let mut replaying = Replaying { plan: &plan, guests: &guests, out, rows, through, under_way, outcome };
-    let sent = letters.iter().try_for_each(|letter| replaying.send(letter));
+    let mut left = count;
+    // read as they are sent: there may be more of them than there is memory
+    let sent = waiting(&plan, args, &known, &mut |letter| match left {
+        0 => Ok(()),
+        _ => {
+            left -= 1;
+            replaying.send(letter)
+        }
+    });
     // what was sent is noted also where another letter could not be
     replaying.settle()?;
     sent?;
-    let Outcome { replayed, records, failed } = &replaying.outcome;
-    let verb = if args.dry_run { "would be sent" } else { "sent" };
-    let mut text = format!("{replayed} letters {verb} again, {records} records\n");
+    Ok(done(&plan, &replaying.outcome, args.dry_run))
+}
+
+/// Letters that are wanted and were not sent again yet.
+fn waiting(
+    plan: &Plan,
+    args: &Replay,
+    known: &Replayed,
+    each: &mut dyn FnMut(Letter) -> Result<(), Error>,
+) -> Result<(), Error> {
+    place::read(plan, &mut |letter| match args.selection.takes(&letter) && !known.has(&letter) {
+        true => each(letter),
+        false => Ok(()),
+    })
+}
+
+fn done(plan: &Plan, outcome: &Outcome, dry_run: bool) -> Done {
+    let Outcome { replayed, records, failed } = outcome;
+    let verb = if dry_run { "would be sent" } else { "sent" };
+    let summary = format!("{replayed} letters {verb} again, {records} records");
+    let mut text = format!("{summary}\n");
     for ((step, code), n) in failed {
         text.push_str(&format!("{n} letters fail again: {step}\t{code}\n"))
     }
-    let summary = text.lines().next().unwrap_or_default().to_owned();
-    Ok(Done { summary, text, result: told(&plan, &replaying.outcome, args.dry_run) })
+    Done { summary, text, result: told(plan, outcome, dry_run) }
 }
 
 fn told(plan: &Plan, outcome: &Outcome, dry_run: bool) -> Value {
@@ -103,26 +124,28 @@ fn told(plan: &Plan, outcome: &Outcome, dry_run: bool) -> Value {
 
 // === impl Replaying ===
 
-impl<'a> Replaying<'a> {
-    fn send(&mut self, letter: &'a Letter) -> Result<(), Error> {
-        let first = step(self.plan, letter)?;
+impl Replaying<'_> {
+    fn send(&mut self, letter: Letter) -> Result<(), Error> {
+        let first = step(self.plan, &letter)?;
         if self.through.as_ref().is_none_or(|(at, _)| *at != first) {
             // numbers of blocks begin anew with each chain
             self.settle()?;
             self.through = Some((first, chain(self.plan, self.guests, first)?));
         }
-        let mut window = match self.rows.window(letter) {
+        let mut window = match self.rows.window(&letter) {
             Ok(window) => window,
             Err(why) => {
                 let message = format!("the letter {} cannot be sent again: {why}", letter.place());
                 tracing::warn!("{message}");
-                return Ok(self.fails(letter.step.clone(), "dlq.unreadable".into()));
+                self.fails(letter.step, "dlq.unreadable".into());
+                return Ok(());
             }
         };
         let Some((_, chain)) = &mut self.through else { return Ok(()) };
         let blocks = chain.run(&mut window)?;
         if let Some(RowFailure { step, failure, .. }) = blocks.failed {
-            return Ok(self.fails(step.to_string(), failure.code.to_string()));
+            self.fails(step.to_string(), failure.code.to_string());
+            return Ok(());
         }
         self.deliver(&blocks)?;
         self.outcome.replayed += 1;

@@ -69,7 +69,7 @@ pub struct Marks {
 
 impl Marks {
     /// Durable when it returns.
-    pub fn add(&mut self, letters: &[&Letter]) -> Result<(), Error> {
+    pub fn add(&mut self, letters: &[Letter]) -> Result<(), Error> {
         let lines: String =
             letters.iter().map(|l| format!("{} {} {:016x}\n", l.partition, l.offset, l.digest)).collect();
         let written = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data());
@@ -105,11 +105,11 @@ mod tests {
         let letter = |offset| Letter { offset, digest: 7 + offset as u64, ..Letter::default() };
         let load = || Replayed::load(dir.path(), "a/b").unwrap();
         let (one, two) = (letter(1), letter(2));
-        load().open().unwrap().add(&[&one]).unwrap();
+        load().open().unwrap().add(std::slice::from_ref(&one)).unwrap();
         // half a line, as a crash leaves it
         OpenOptions::new().append(true).open(&load().path).unwrap().write_all(b"0 2 00").unwrap();
         assert!(load().has(&one) && !load().has(&two));
-        load().open().unwrap().add(&[&two]).unwrap();
+        load().open().unwrap().add(std::slice::from_ref(&two)).unwrap();
         assert!(load().has(&one) && load().has(&two));
         assert!(!load().has(&Letter { digest: 1, ..letter(1) }), "another letter in the same place");
         let held = load().open().unwrap();
