@@ -8,11 +8,13 @@ mod topic;
 
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use support::{Place, wait_for};
+use support::{Place, Weir, wait_for};
 use topic::Record;
 use weir_testkit::{Kafka, Postgres, guest};
 
@@ -96,10 +98,29 @@ fn an_offset_waits_for_letters_whose_kafka_is_away() {
     }
     weir.kill();
     other.launch().expect("started");
-    let weir = place.start("p.toml");
+    let weir = place.start_with(&["run", "p.toml", "--metrics", "127.0.0.1:0"]);
     let poison: BTreeSet<u64> = (100..next).step_by(100).collect();
     wait_for("every letter", LIMIT, || (dead(servers, "away.dead") == poison).then_some(()));
+    let metrics = metrics(&weir);
+    for code in ["guest.trap", "org.example.Poison"] {
+        let sample = format!("weir_dead_letters_total{{pipeline=\"away\",step=\"poison\",code=\"{code}\"}}");
+        assert!(metrics.contains(&sample), "{metrics}");
+    }
     assert!(weir.stop().success());
+}
+
+/// What `/metrics` says.
+fn metrics(weir: &Weir) -> String {
+    let address = wait_for("an address", LIMIT, || {
+        let log = weir.log();
+        let (_, rest) = log.split_once("metrics at http://")?;
+        Some(rest.split_once('/')?.0.to_string())
+    });
+    let mut stream = TcpStream::connect(address).expect("connected");
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\r\n").expect("asked");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    text
 }
 
 const ROWS: u64 = 10_000;
@@ -307,6 +328,7 @@ fn letters_that_have_no_place_to_go_end_the_pipeline_and_lose_nothing() {
     let error = &said["error"]["pipelines"][0]["error"];
     assert_eq!((out.status.code(), error["code"].as_str()), (Some(3), Some("kafka.topic-not-creatable")), "{said}");
     assert!(error["message"].as_str().unwrap().contains("nowhere.dead"), "{said}");
+    assert_eq!(result(&place, &["dlq", "ls", "p.toml"])[0]["letters"], 0, "a topic that is not there has none");
     write(1);
     result(&place, &["run", "p.toml"]);
     assert_eq!(dead(kafka.bootstrap(), "nowhere.dead"), BTreeSet::from([100]));

@@ -133,3 +133,55 @@ fn sequence(text: &str) -> (u64, u64) {
     let number = |i: usize| parts.get(i).cloned().flatten().and_then(|n| n.parse().ok()).unwrap_or(0);
     (number(0), number(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use weir_converters::{JsonConverter, SimpleHeader};
+    use weir_runtime::{Chain, Converters, OnError};
+
+    /// A letter of an order, whose `before` may be null.
+    fn letter(before: Json, id: Json) -> Letter {
+        let field = |name: &str, ty: &str| json!({"type": ty, "optional": false, "field": name});
+        let row = |name: &str| json!({"type": "struct", "optional": true, "field": name, "fields": [field("id", "int32"), field("v", "string")]});
+        let schema = json!({"type": "struct", "optional": false, "fields": [row("before"), row("after"), field("op", "string")]});
+        let payload = json!({"before": before, "after": {"id": id, "v": "a"}, "op": "u"});
+        let header = json!({"schema": {"type": "int64", "optional": false}, "payload": 5});
+        Letter {
+            topic: "shop.orders".into(),
+            position: "[\"3\",\"4\"]".into(),
+            timestamp: Some(7),
+            value: Some(json!({"schema": schema, "payload": payload})),
+            headers: vec![("own".into(), header)],
+            ..Letter::default()
+        }
+    }
+
+    #[test]
+    fn a_letter_is_its_record_again() {
+        let json = Arc::new(JsonConverter(Default::default()));
+        let on_error = OnError::Fail;
+        let converters = Converters { key: json.clone(), value: json, header: Arc::new(SimpleHeader), on_error };
+        let mut chain = Chain::new(vec![], converters, 1024);
+        let mut rows = Rows::default();
+        for before in [Json::Null, json!({"id": 1, "v": "b"}), Json::Null] {
+            let letter = letter(before, json!(2));
+            let blocks = chain.run(&mut rows.window(&letter).unwrap()).unwrap();
+            let block = &blocks.blocks[0];
+            let record = &block.records[0];
+            let value: Json = serde_json::from_slice(block.value(record).unwrap()).unwrap();
+            assert_eq!(value, letter.value.unwrap()["payload"]);
+            assert_eq!((block.key(record), record.timestamp), (None, 7));
+            assert_eq!(block.headers(record).collect::<Vec<_>>(), [("own", Some(&b"5"[..]))]);
+            assert_eq!(&*block.route(record).unwrap().topic, "shop.orders");
+        }
+        assert_eq!(rows.streams.len(), 2, "letters that are alike share a stream");
+    }
+
+    #[test]
+    fn what_no_converter_took_says_so_and_shows_no_value() {
+        let why = Rows::default().window(&letter(Json::Null, json!("secret"))).unwrap_err();
+        assert_eq!(why, "its value cannot be read back: `after.id` is no int32");
+    }
+}
