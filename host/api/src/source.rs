@@ -39,6 +39,9 @@ pub enum Poll {
     Window(Option<Position>),
     /// No rows. A position: the log moved on, and nothing before it is pending here.
     Idle(Option<Position>),
+    /// No rows, and none may follow before everything so far is durable and this position is stored: what comes next cannot
+    /// be undone by a restart that knows nothing of it (a snapshot begins).
+    Store(Position),
     /// there will be no more rows (`snapshot.mode=initial_only`, a bounded generator)
     End,
 }

@@ -94,6 +94,11 @@ impl Snapshot {
         Ok(Snapshot { chunks, lsn, transaction, at_us, held: None, rows: 0, of_table: 0, progress })
     }
 
+    /// Everything committed before is in it.
+    pub fn lsn(&self) -> u64 {
+        self.lsn
+    }
+
     pub fn progress(&self) -> Progress {
         Progress { rows: self.rows, ..self.progress.clone() }
     }

@@ -1,8 +1,11 @@
 //! PostgreSQL as a source: slot, publication, snapshot, stream.
 //!
 //! Invariant 3, the hand-over: the snapshot is exported by a slot, so that its consistent point parts what the snapshot holds
-//! from what the stream brings. Where the pipeline's slot is there already, a temporary slot exports the snapshot; the stream
-//! begins where the old slot stands, and what was committed before the snapshot's point is dropped by the decoder's floor.
+//! from what the stream brings. Where the pipeline's slot is there already, a temporary slot exports the snapshot, and the stream
+//! begins at the snapshot's point.
+//!
+//! A snapshot that is cut off is read anew, at a later point. Consumers then have rows of the first one that may be gone by now:
+//! that a snapshot begins is stored before its first row leaves, and the changes between the two are sent before the second.
 
 use crate::catalogue;
 use crate::config::{Config, SnapshotMode};
@@ -27,13 +30,16 @@ struct Postgres {
 
 enum State {
     Stopped,
-    /// the connection holds the slot that exported the snapshot, and will stream when it is read
+    /// what was committed between what consumers have and the snapshot, which is imported and waits
+    Between {
+        streaming: Box<Streaming>,
+        snapshot: Box<Snapshot>,
+    },
+    /// `announced`: that it begins is stored
     Snapshot {
         snapshot: Box<Snapshot>,
-        replication: Box<Connection>,
-        place: Place,
-        floor: u64,
-        temporary: bool,
+        last_commit: u64,
+        announced: bool,
     },
     Streaming(Box<Streaming>),
     Ended,
@@ -68,8 +74,6 @@ impl Postgres {
             SnapshotMode::Initial | SnapshotMode::InitialOnly => stored.is_none(),
             SnapshotMode::NoData => false,
         };
-        let options = ConnectOptions { replication: true, options: session(config), ..config.connect.clone() };
-        let mut replication = Connection::connect(&options)?;
         if !wants_snapshot {
             let place = match (stored, slot) {
                 (Some(place), Some(slot)) if slot.confirmed <= place.complete => place,
@@ -77,22 +81,19 @@ impl Postgres {
                 (Some(_), None) => return Err(gone(&config.slot)),
                 (None, Some(slot)) => Place { complete: slot.confirmed, ..Place::default() },
                 (None, None) => {
-                    let created = slot::create(&mut replication, &config.slot, false, false)?;
+                    let created = slot::create(&mut self.replication()?, &config.slot, false, false)?;
                     Place { complete: created.consistent_point, ..Place::default() }
                 }
             };
-            return self.stream(replication, place, 0).map(|s| State::Streaming(Box::new(s)));
+            return self.stream(place, 0).map(|s| State::Streaming(Box::new(s)));
         }
-        let (created, place) = match &slot {
-            None => {
-                let created = slot::create(&mut replication, &config.slot, true, false)?;
-                let place = Place { complete: created.consistent_point, ..Place::default() };
-                (created, place)
-            }
-            Some(slot) => {
+        let mut replication = self.replication()?;
+        let known = offset.and_then(known).filter(|_| config.mode != SnapshotMode::InitialOnly);
+        let created = match &slot {
+            None => slot::create(&mut replication, &config.slot, true, false)?,
+            Some(_) => {
                 let name = format!("{}_snapshot_{}", config.slot.get(..40).unwrap_or(&config.slot), std::process::id());
-                let created = slot::create(&mut replication, &name, true, true)?;
-                (created, Place { complete: slot.confirmed, ..Place::default() })
+                slot::create(&mut replication, &name, true, true)?
             }
         };
         info!(tables = captured.len(), lsn = created.consistent_point, "reading the snapshot");
@@ -104,8 +105,23 @@ impl Postgres {
             naming: config.naming.clone(),
         };
         let snapshot = Box::new(Snapshot::begin(plan)?);
-        let (replication, temporary) = (Box::new(replication), slot.is_some());
-        Ok(State::Snapshot { snapshot, replication, place, floor: created.consistent_point, temporary })
+        let last_commit = known.map_or(0, |k| k.last_commit);
+        match (known, slot) {
+            (Some(known), Some(slot))
+                if slot.confirmed <= known.complete && known.complete < created.consistent_point =>
+            {
+                info!(lsn = known.complete, "reading what was committed since a snapshot was begun");
+                let streaming = self.stream(known, 0)?.up_to(created.consistent_point);
+                Ok(State::Between { streaming: Box::new(streaming), snapshot })
+            }
+            _ => Ok(State::Snapshot { snapshot, last_commit, announced: false }),
+        }
+    }
+
+    fn replication(&self) -> Result<Connection, Error> {
+        let config = &self.config;
+        let options = ConnectOptions { replication: true, options: session(config), ..config.connect.clone() };
+        Connection::connect(&options)
     }
 
     /// A slot that another reader has is waited for as long as `slot.max.retries` and `slot.retry.delay.ms` say.
@@ -120,8 +136,33 @@ impl Postgres {
         }
     }
 
-    fn stream(&self, replication: Connection, place: Place, floor: u64) -> Result<Streaming, Error> {
-        Streaming::begin(replication, place, floor, &self.config)
+    fn stream(&self, place: Place, floor: u64) -> Result<Streaming, Error> {
+        Streaming::begin(self.replication()?, place, floor, &self.config)
+    }
+
+    /// What comes behind the rows in the window, if they are the snapshot's last.
+    fn behind_snapshot(&mut self) -> Result<Poll, Error> {
+        let State::Snapshot { snapshot, last_commit, .. } = std::mem::replace(&mut self.state, State::Ended) else {
+            return Ok(Poll::End);
+        };
+        let progress = snapshot.progress();
+        info!(rows = progress.rows, tables = progress.tables, "the snapshot is complete");
+        let place = Place { complete: snapshot.lsn(), last_commit, ..Place::default() };
+        if self.config.mode != SnapshotMode::InitialOnly {
+            self.state = State::Streaming(Box::new(self.stream(place, place.complete)?));
+        }
+        Ok(Poll::Window(Some(of_place(place))))
+    }
+
+    /// The snapshot's turn, when everything committed before it is sent.
+    fn behind_changes(&mut self) -> Poll {
+        let State::Between { streaming, snapshot } = std::mem::replace(&mut self.state, State::Ended) else {
+            return Poll::End;
+        };
+        let last_commit = streaming.reached().map_or(0, |place| place.last_commit);
+        streaming.stop();
+        self.state = State::Snapshot { snapshot, last_commit, announced: false };
+        Poll::Idle(None)
     }
 }
 
@@ -181,14 +222,19 @@ fn lsn_text(lsn: u64) -> String {
     format!("{:X}/{:X}", lsn >> 32, lsn as u32)
 }
 
-/// A stored offset: ours, or one that Debezium wrote (`lsn`, `lsn_commit`, `lsn_proc`).
+/// The place of a stored offset; None: its snapshot is not complete.
 fn place(offset: &Offset) -> Option<Place> {
+    let snapshot = offset.get("snapshot").is_some_and(|v| v.as_bool() == Some(true) || v.is_string());
+    match snapshot && offset.get("snapshot_completed").and_then(|v| v.as_bool()) != Some(true) {
+        true => None,
+        false => known(offset),
+    }
+}
+
+/// What consumers have seen the changes up to: a stored offset of ours, or one that Debezium wrote (`lsn`, `lsn_commit`, `lsn_proc`).
+fn known(offset: &Offset) -> Option<Place> {
     let number = |key: &str| offset.get(key).and_then(|v| v.as_u64().or_else(|| v.as_str().and_then(parse_lsn)));
     let complete = number("lsn_commit").or_else(|| number("lsn_proc")).or_else(|| number("lsn"))?;
-    let snapshot = offset.get("snapshot").is_some_and(|v| v.as_bool() == Some(true) || v.is_string());
-    if snapshot && offset.get("snapshot_completed").and_then(|v| v.as_bool()) != Some(true) {
-        return None;
-    }
     let (within, rows) = (number("lsn_within").unwrap_or(0), number("lsn_events_processed").unwrap_or(0));
     Some(Place { complete, within, rows, last_commit: number("lsn_last_commit").unwrap_or(0) })
 }
@@ -210,6 +256,10 @@ impl Source for Postgres {
             put("lsn_within", within);
             put("lsn_events_processed", rows);
         }
+        if let State::Snapshot { .. } = self.state {
+            offset.insert("snapshot".into(), "INITIAL".into());
+            offset.insert("snapshot_completed".into(), false.into());
+        }
         offset
     }
 
@@ -222,37 +272,27 @@ impl Source for Postgres {
 
     fn poll(&mut self, wait: Duration, limit: Limit, window: &mut Window) -> Result<Poll, Error> {
         match &mut self.state {
-            State::Streaming(streaming) => return streaming.poll(wait, limit, window, &self.config),
-            State::Stopped | State::Ended => return Ok(Poll::End),
+            State::Streaming(streaming) => streaming.poll(wait, limit, window, &self.config),
+            State::Stopped | State::Ended => Ok(Poll::End),
+            State::Between { streaming, .. } => match streaming.poll(wait, limit, window, &self.config)? {
+                // its place is no place to go on from: the snapshot is still to come
+                Poll::Window(_) => Ok(Poll::Window(None)),
+                _ if streaming.reached().is_none() => Ok(Poll::Idle(None)),
+                _ => Ok(self.behind_changes()),
+            },
+            State::Snapshot { snapshot, last_commit, announced: announced @ false } => {
+                *announced = true;
+                Ok(Poll::Store(Position([snapshot.lsn(), 0, 0, *last_commit])))
+            }
             State::Snapshot { snapshot, .. } => {
                 window.batches.clear();
                 match snapshot.read(wait, window, now_ns())? {
-                    Read::Rows => return Ok(Poll::Window(None)),
-                    Read::Nothing => return Ok(Poll::Idle(None)),
-                    Read::Done => {}
+                    Read::Rows => Ok(Poll::Window(None)),
+                    Read::Nothing => Ok(Poll::Idle(None)),
+                    Read::Done => self.behind_snapshot(),
                 }
             }
         }
-        // the snapshot is read: its last rows are in the window, and a restart goes on with the stream
-        let State::Snapshot { mut replication, place, floor, temporary, snapshot } =
-            std::mem::replace(&mut self.state, State::Ended)
-        else {
-            return Ok(Poll::End);
-        };
-        let progress = snapshot.progress();
-        info!(rows = progress.rows, tables = progress.tables, "the snapshot is complete");
-        let complete = if temporary { place.complete } else { floor };
-        let place = Place { complete, ..place };
-        if self.config.mode != SnapshotMode::InitialOnly {
-            if temporary {
-                // its slot was only for the snapshot, and goes with its session
-                let options =
-                    ConnectOptions { replication: true, options: session(&self.config), ..self.config.connect.clone() };
-                *replication = Connection::connect(&options)?;
-            }
-            self.state = State::Streaming(Box::new(self.stream(*replication, place, floor)?));
-        }
-        Ok(Poll::Window(Some(of_place(place))))
     }
 
     fn confirm(&mut self, position: &Position) -> Result<(), Error> {
@@ -264,20 +304,22 @@ impl Source for Postgres {
 
     fn keep_alive(&mut self) -> Result<(), Error> {
         match &mut self.state {
-            State::Streaming(s) => s.tell(),
+            State::Streaming(streaming) | State::Between { streaming, .. } => streaming.tell(),
             _ => Ok(()),
         }
     }
 
     fn progress(&self) -> Option<Progress> {
         match &self.state {
-            State::Snapshot { snapshot, .. } => Some(snapshot.progress()),
+            State::Snapshot { snapshot, .. } | State::Between { snapshot, .. } => Some(snapshot.progress()),
             _ => None,
         }
     }
 
     fn stop(&mut self, for_good: bool) {
-        if let State::Streaming(streaming) = std::mem::replace(&mut self.state, State::Stopped) {
+        if let State::Streaming(streaming) | State::Between { streaming, .. } =
+            std::mem::replace(&mut self.state, State::Stopped)
+        {
             streaming.stop();
         }
         if for_good && self.config.drop_slot {

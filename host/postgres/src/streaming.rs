@@ -67,6 +67,17 @@ impl Streaming {
         })
     }
 
+    /// Reads only what was committed before.
+    pub fn up_to(mut self, ceiling: u64) -> Streaming {
+        self.decoder.ceiling = Some(ceiling);
+        self
+    }
+
+    /// Where reading ended that goes [`Streaming::up_to`] some point; None: there is more to read.
+    pub fn reached(&self) -> Option<Place> {
+        self.decoder.has_reached.then_some(self.decoder.place)
+    }
+
     pub fn poll(&mut self, wait: Duration, limit: Limit, window: &mut Window, config: &Config) -> Result<Poll, Error> {
         self.take_back(window);
         let came = self.replication.read(&mut self.buffer, wait)?;

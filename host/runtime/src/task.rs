@@ -205,6 +205,7 @@ impl Task {
                 Poll::Window(position) => self.window(round, &mut window, position, stop)?,
                 Poll::Idle(Some(position)) => round.ledger.mark(position),
                 Poll::Idle(None) => {}
+                Poll::Store(position) => self.settle(round, position, stop)?,
                 Poll::End => {
                     self.counters.progress(None);
                     return Ok(Outcome::Ended);
@@ -277,6 +278,21 @@ impl Task {
                 return Err(undelivered(&self.options));
             }
         }
+    }
+
+    /// Waits until everything is durable, and stores the position behind it.
+    fn settle(&mut self, round: &mut Round, position: Position, stop: &Stop) -> Result<(), Error> {
+        round.ledger.mark(position);
+        let mut alive = Instant::now();
+        while !round.ledger.is_empty() && !stop.is_asked() {
+            round.sink.poll(WAIT_BUSY, &mut round.done)?;
+            self.acknowledge(round);
+            if alive.elapsed() >= KEEP_ALIVE {
+                self.source.keep_alive()?;
+                alive = Instant::now();
+            }
+        }
+        self.commit(round)
     }
 
     fn acknowledge(&mut self, round: &mut Round) {

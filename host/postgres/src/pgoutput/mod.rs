@@ -67,6 +67,10 @@ pub struct Decoder {
     skip: Option<(u64, u64)>,
     /// Invariant 3: transactions committed before this are in the snapshot, and are dropped here.
     floor: u64,
+    /// Invariant 3: transactions committed from here on are in the snapshot that is read next; reading ends before them.
+    pub ceiling: Option<u64>,
+    /// everything below the ceiling is read
+    pub has_reached: bool,
     /// rows dropped by `floor`
     pub below_floor: u64,
     transaction: Transaction,
@@ -125,6 +129,8 @@ impl Decoder {
             place,
             skip,
             floor,
+            ceiling: None,
+            has_reached: false,
             below_floor: 0,
             transaction: Transaction::default(),
             in_transaction: false,
@@ -164,7 +170,7 @@ impl Decoder {
         self.open.clear();
         self.last = None;
         let (mut at, mut rows) = (0, 0);
-        while rows < limit.rows {
+        while rows < limit.rows && !self.has_reached {
             let Some((tag, length)) = header(wire.get(at..).unwrap_or_default())? else { break };
             let end = at + length;
             if end > wire.len() || end > u32::MAX as usize {
@@ -196,7 +202,8 @@ impl Decoder {
                 r.u64()?;
                 self.reply |= r.u8()? == 1;
                 if self.is_between() {
-                    self.place.complete = self.place.complete.max(end)
+                    self.place.complete = self.place.complete.max(end);
+                    self.has_reached = self.ceiling.is_some_and(|c| end >= c);
                 }
                 return Ok(0);
             }
@@ -207,6 +214,10 @@ impl Decoder {
         match r.u8()? {
             b'B' => {
                 let commit = r.u64()?;
+                if self.ceiling.is_some_and(|c| commit >= c) {
+                    self.has_reached = true;
+                    return Ok(0);
+                }
                 let commit_us = (r.u64()? as i64).wrapping_add(EPOCH_US);
                 let id = r.u32()? as u64;
                 self.transaction = Transaction { id, commit_us, last_commit: self.place.last_commit };

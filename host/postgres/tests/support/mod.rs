@@ -7,7 +7,7 @@ pub mod cases;
 use serde_json::Value as Json;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use weir_api::{Error, Limit, Poll, Settings, Source};
+use weir_api::{Error, Limit, Offset, Poll, Settings, Source};
 use weir_converters::{JsonConverter, SimpleHeader};
 use weir_model::Window;
 use weir_runtime::{Chain, Converters};
@@ -18,6 +18,8 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 /// Reads a database; slot and publication have its name, unless `more` says otherwise.
 pub struct Reader {
     pub source: Box<dyn Source>,
+    /// what had to be stored before anything went on
+    pub stored: Option<Offset>,
     window: Window,
     chain: Chain,
 }
@@ -56,16 +58,21 @@ impl Reader {
         let json = || Arc::new(JsonConverter(weir_converters::Json { schemas: true, ..Default::default() }));
         let on_error = weir_runtime::OnError::Fail;
         let converters = Converters { key: json(), value: json(), header: Arc::new(SimpleHeader), on_error };
-        Reader { source, window: Window::default(), chain: Chain::new(vec![], converters, 1 << 20) }
+        Reader { source, stored: None, window: Window::default(), chain: Chain::new(vec![], converters, 1 << 20) }
     }
 
     /// What one poll brings.
     pub fn poll(&mut self, into: &mut Vec<Seen>) -> Result<(), Error> {
         self.window.runs.clear();
         let limit = Limit { rows: 1000, bytes: 1 << 24 };
-        let Poll::Window(_) = self.source.poll(Duration::from_millis(50), limit, &mut self.window)? else {
-            return Ok(());
-        };
+        match self.source.poll(Duration::from_millis(50), limit, &mut self.window)? {
+            Poll::Window(_) => {}
+            Poll::Store(position) => {
+                self.stored = Some(self.source.offset(&position));
+                return Ok(());
+            }
+            Poll::Idle(_) | Poll::End => return Ok(()),
+        }
         let blocks = self.chain.run(&mut self.window)?;
         if let Some(failed) = blocks.failed {
             panic!("a row of {} failed: {:?}", failed.stream, failed.failure)
