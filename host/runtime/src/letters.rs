@@ -54,6 +54,9 @@ pub mod header {
     pub const CONNECT_PREFIX: &str = "__connect.errors.";
 }
 
+/// Bytes of a message in a header.
+const MOST_MESSAGE: usize = 4096;
+
 // === writing ===
 
 /// Appends a letter; false: it has no route, because there are too many.
@@ -114,6 +117,13 @@ fn topic(failed: &Failed) -> Name {
     failed.layout.topic_name().cloned().unwrap_or_else(|| "?".into())
 }
 
+/// What the step said; a guest may say any amount.
+fn message(failed: &Failed) -> String {
+    let all = &failed.failure.message;
+    let end = (0..=MOST_MESSAGE.min(all.len())).rev().find(|i| all.is_char_boundary(*i));
+    all.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
+}
+
 /// Headers that say what failed, and why.
 fn context(reports: &Reports, stage: &Stage, failed: &Failed, batch: &Batch) -> Vec<(&'static str, String)> {
     let text = |n: &Name| n.to_string();
@@ -123,7 +133,7 @@ fn context(reports: &Reports, stage: &Stage, failed: &Failed, batch: &Batch) -> 
         (header::PIPELINE, text(&reports.pipeline)),
         (header::STEP, text(&stage.name)),
         (header::CODE, text(&failed.failure.code)),
-        (header::MESSAGE, text(&failed.failure.message)),
+        (header::MESSAGE, message(failed)),
         (header::POSITION, position.clone()),
         (header::TOPIC, text(&topic(failed))),
     ];
@@ -158,8 +168,8 @@ fn connect(
         ("__connect.errors.stage", stage.into()),
         ("__connect.errors.class.name", class),
         ("__connect.errors.exception.class.name", exception),
-        ("__connect.errors.exception.message", text(&failed.failure.message)),
-        ("__connect.errors.exception.stacktrace", format!("{code}: {}", failed.failure.message)),
+        ("__connect.errors.exception.message", message(failed)),
+        ("__connect.errors.exception.stacktrace", format!("{code}: {}", message(failed))),
     ];
     all.extend(partition.map(|p| ("__connect.errors.partition", p)));
     all

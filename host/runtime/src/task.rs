@@ -285,7 +285,9 @@ impl Task {
         round.ledger.mark(position);
         let mut alive = Instant::now();
         while !round.ledger.is_empty() && !stop.is_asked() {
-            round.sink.poll(WAIT_BUSY, &mut round.done)?;
+            for way in [Way::Record, Way::Letter] {
+                round.poll(way, WAIT_BUSY)?;
+            }
             self.acknowledge(round);
             if alive.elapsed() >= KEEP_ALIVE {
                 self.source.keep_alive()?;

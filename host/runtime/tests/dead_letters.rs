@@ -250,6 +250,8 @@ struct Rows {
     sent: bool,
     polls: u32,
     stored: Arc<Mutex<Vec<u64>>>,
+    /// wants its position stored before it goes on
+    insists: bool,
 }
 
 impl weir_api::Source for Rows {
@@ -267,7 +269,11 @@ impl weir_api::Source for Rows {
         self.polls += 1;
         if !std::mem::replace(&mut self.sent, true) {
             *to = window();
-            return Ok(Poll::Window(Some(Position([9, 0, 0, 0]))));
+            let end = Position([9, 0, 0, 0]);
+            return Ok(Poll::Window((!self.insists).then_some(end)));
+        }
+        if std::mem::take(&mut self.insists) {
+            return Ok(Poll::Store(Position([9, 0, 0, 0])));
         }
         let is_stored = !self.stored.lock().unwrap().is_empty();
         Ok(if is_stored || self.polls > 1000 { Poll::End } else { Poll::Idle(None) })
@@ -332,7 +338,7 @@ impl Sink for FakeSink {
 }
 
 /// Runs a window of which a row is poison; the offsets that were stored, the letters that came, how it ended.
-fn task(letters: Takes) -> (Vec<u64>, Vec<Told>, Result<(), &'static str>) {
+fn task(letters: Takes, insists: bool) -> (Vec<u64>, Vec<Told>, Result<(), &'static str>) {
     let (store, got) = (Offsets::default(), Arc::<Mutex<Vec<Arc<Block>>>>::default());
     let make = |takes: Takes, got: Arc<Mutex<Vec<Arc<Block>>>>| -> MakeSink {
         Box::new(move || Ok(Box::new(FakeSink { takes, done: vec![], got: got.clone() })))
@@ -341,7 +347,7 @@ fn task(letters: Takes) -> (Vec<u64>, Vec<Told>, Result<(), &'static str>) {
     let offset_interval = Duration::ZERO;
     let task = Task {
         name: "shop".into(),
-        source: Box::new(Rows { sent: false, polls: 0, stored: store.0.clone() }),
+        source: Box::new(Rows { sent: false, polls: 0, stored: store.0.clone(), insists }),
         chain: chain(&[("poison", Does::Poisons(1))], false),
         sink: make(Takes::All, Arc::default()),
         dead_letters: Some(make(letters, got.clone())),
@@ -357,18 +363,26 @@ fn task(letters: Takes) -> (Vec<u64>, Vec<Told>, Result<(), &'static str>) {
 
 #[test]
 fn an_offset_is_stored_behind_a_durable_letter() {
-    let (stored, letters, result) = task(Takes::All);
+    let (stored, letters, result) = task(Takes::All, false);
     assert_eq!((stored, letters.len(), result), (vec![9], 1, Ok(())));
 }
 
 #[test]
 fn no_offset_is_stored_while_a_letter_is_not_durable() {
-    let (stored, letters, result) = task(Takes::Never);
+    let (stored, letters, result) = task(Takes::Never, false);
     assert_eq!((stored, letters.len(), result), (vec![], 1, Err("test.down")));
 }
 
 #[test]
+fn a_source_that_wants_its_position_stored_waits_for_letters_too() {
+    let (send, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || send.send(task(Takes::All, true)));
+    let (stored, letters, result) = ended.recv_timeout(Duration::from_secs(30)).expect("an end");
+    assert_eq!((stored, letters.len(), result), (vec![9], 1, Ok(())));
+}
+
+#[test]
 fn letters_that_cannot_be_delivered_end_the_task() {
-    let (stored, _, result) = task(Takes::Fails);
+    let (stored, _, result) = task(Takes::Fails, false);
     assert_eq!((stored, result), (vec![], Err("test.down")));
 }
