@@ -256,7 +256,7 @@ fn letters_in_a_file_say_what_failed_and_hide_values_until_they_are_asked_for() 
     assert_eq!(letter["guest-log"], "row 200 is poison");
     assert_eq!((&letter["step"], &letter["topic"]), (&"poison".into(), &"filed.public.t".into()));
     assert!(letter["module"].as_str().unwrap().contains("poison.wasm@sha256:"), "{letter}");
-    place.write("p.toml", &text("with.mended = true\n"));
+    refused(&place, &text("with.mended = true\n"));
     assert_eq!(result(&place, &["dlq", "replay", "p.toml", "--yes"])["replayed"], 2);
     // what comes behind is, byte for byte, what a transform that never failed would have made
     let records = support::read(&place.path("records.jsonl"));
@@ -270,11 +270,37 @@ fn letters_in_a_file_say_what_failed_and_hide_values_until_they_are_asked_for() 
     assert_eq!(last["value"]["after"]["at"], "2026-01-05T12:00:00.000000Z");
 }
 
+/// Letters are not sent without a word from somebody, nor through steps that are not there.
+fn refused(place: &Place, text: &str) {
+    let code = |args: &[&str]| {
+        let out = place.weir(&[&["dlq", "replay", "p.toml", "--json"], args].concat());
+        let said: Value = serde_json::from_slice(&out.stdout).expect("an envelope");
+        (out.status.code(), said["error"]["code"].as_str().unwrap_or_default().to_string())
+    };
+    place.write("p.toml", &text.replace("name = \"poison\"", "name = \"renamed\""));
+    assert_eq!(code(&["--yes"]), (Some(2), "dlq.no-such-step".into()));
+    place.write("p.toml", text);
+    assert_eq!(code(&[]), (Some(2), "dlq.not-confirmed".into()));
+}
+
+#[test]
+fn a_value_is_logged_where_that_was_asked_for() {
+    let (database, _) = database("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (100, 'secret')");
+    let place = Place::new();
+    let sink =
+        "[sink.discard]\n[errors]\nlog.enable = true\nlog.include.messages = true\ndead-letter.file = \"dead.jsonl\"\n";
+    let source = source(&database, "logged") + "snapshot.mode = \"initial_only\"\n";
+    place.write("p.toml", &[&source, &step(""), sink].concat());
+    let out = place.weir(&["run", "p.toml"]);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.success() && said.contains("a row failed") && said.contains("secret"), "{said}");
+}
+
 #[test]
 fn a_connector_with_a_dead_letter_queue_has_one() {
     let kafka = Kafka::shared().expect("Kafka");
     let (database, _) = database(
-        "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT g, 'v' FROM generate_series(1, 100) g",
+        "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT g, 'secret' FROM generate_series(1, 100) g",
     );
     let url = Postgres::shared().expect("PostgreSQL").url_of(&database);
     let place = Place::new();
@@ -296,6 +322,7 @@ fn a_connector_with_a_dead_letter_queue_has_one() {
     assert!(out.status.success(), "{said}");
     assert!(said.contains("Kafka Connect sends no dead letters of a source connector"), "{said}");
     assert!(said.contains("a row failed") && said.contains("org.example.Poison"), "{said}");
+    assert!(!said.contains("secret"), "a value is logged that nobody asked for: {said}");
     assert_eq!(topic::read(kafka.bootstrap(), "queued.public.t").len(), 99);
     let letters = topic::read(kafka.bootstrap(), "queued.dead");
     let [letter] = letters.as_slice() else { panic!("{letters:?}") };
