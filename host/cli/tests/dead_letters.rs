@@ -237,7 +237,8 @@ fn letters_in_a_file_say_what_failed_and_hide_values_until_they_are_asked_for() 
     let text = |options: &str| {
         let sink = "[sink.file]\npath = \"records.jsonl\"\n[errors]\ndead-letter = { file = \"dead.jsonl\" }\n";
         let source = source(&database, "filed") + "snapshot.mode = \"initial_only\"\n";
-        [&source, &step(options), sink].concat()
+        let unwrap = "[[transform]]\nuse = \"weir:extract-new-record-state\"\nwith.add.fields = \"op,source.lsn\"\n";
+        [&source, &step(options), unwrap, sink].concat()
     };
     place.write("p.toml", &text(""));
     let ran = result(&place, &["run", "p.toml"]);
@@ -264,10 +265,11 @@ fn letters_in_a_file_say_what_failed_and_hide_values_until_they_are_asked_for() 
     assert_eq!(lines.len(), 200);
     let (first, last) = (&lines[0], &lines[199]);
     assert_eq!(shape(first), shape(last));
-    let text_of = |v: &Value| v["value"]["after"]["amount"].as_str().unwrap().len();
+    let text_of = |v: &Value| v["value"]["amount"].as_str().unwrap().len();
     assert!(text_of(first) > 0 && text_of(last) > 0);
-    assert_eq!(last["value"]["after"]["tags"], first["value"]["after"]["tags"]);
-    assert_eq!(last["value"]["after"]["at"], "2026-01-05T12:00:00.000000Z");
+    assert_eq!(last["value"]["tags"], first["value"]["tags"]);
+    assert_eq!((&last["value"]["__op"], &last["value"]["passed"]), (&"r".into(), &true.into()));
+    assert_eq!(last["value"]["at"], "2026-01-05T12:00:00.000000Z");
 }
 
 /// Letters are not sent without a word from somebody, nor through steps that are not there.
