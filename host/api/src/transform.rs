@@ -2,7 +2,7 @@
 //! gave to `apply` are handed over, a batch at a time.
 
 use crate::Error;
-use weir_model::{Batch, Bind, Call, Column, Edit, Failure};
+use weir_model::{Batch, Bind, Call, Column, Edit, Failure, Name};
 
 /// What a transform made of the rows it was handed. Everything in it has been checked: lengths, layout numbers, UTF-8.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub struct Applied {
     pub columns: Vec<Column>,
     /// input rows that failed; what is made from them is not emitted
     pub errors: Vec<(u32, Failure)>,
+    /// what the transform logged while it failed a row, for that row's dead letter; only where the lines are about no other row
+    pub logs: Vec<(u32, Name)>,
 }
 
 /// A transform that may have to be entered for rows. [`Bind::bind`] numbers equal shapes alike.
@@ -24,6 +26,11 @@ pub trait Transform: Bind + Send {
     /// Hands over rows (call, row) of one shape, in source order; `calls` is what the first number of each indexes.
     /// Err: the transform cannot go on at all (it cannot be instantiated any more); a trap is an error of rows.
     fn apply(&mut self, calls: &[Call], batch: &Batch, rows: &[(u16, u32)]) -> Result<Applied, Error>;
+
+    /// The code that runs, for dead letters: "weir:filter@sha256:…".
+    fn module(&self) -> Option<String> {
+        None
+    }
 
     /// Compiled from other bytes by now: programs bound before are no good any more.
     fn generation(&self) -> u64 {

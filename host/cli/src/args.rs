@@ -47,6 +47,8 @@ pub enum Verb {
     Plan(Files),
     /// Show or reset how far pipelines have come
     Offsets(Offsets),
+    /// Look at dead letters, and send them again
+    Dlq(Dlq),
 }
 
 #[derive(clap::Args, Debug)]
@@ -112,6 +114,72 @@ pub enum OffsetsVerb {
     },
 }
 
+#[derive(clap::Args, Debug)]
+pub struct Dlq {
+    #[command(subcommand)]
+    pub verb: DlqVerb,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum DlqVerb {
+    /// Count the dead letters of pipelines, by step and code
+    Ls(Files),
+    /// Show dead letters: what failed, where and why
+    Show(Show),
+    /// Send dead letters again, through the chain from the step that failed on, into the pipeline's sink; none twice
+    Replay(Replay),
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Show {
+    #[command(flatten)]
+    pub files: Files,
+    #[command(flatten)]
+    pub selection: Selection,
+    /// The most letters to show
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+    /// With keys, values, headers and what the guest logged
+    #[arg(long)]
+    pub values: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Replay {
+    /// The pipeline file (TOML), or Kafka Connect connector (JSON or .properties)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The Kafka Connect worker's properties, for a connector
+    #[arg(long, value_name = "FILE")]
+    pub worker: Option<PathBuf>,
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Only run the chain, and say what would be sent
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(clap::Args, Debug, Default)]
+pub struct Selection {
+    /// Only letters of this step; "converter" is the one behind the last
+    #[arg(long)]
+    pub step: Option<String>,
+    /// Only letters with this code
+    #[arg(long)]
+    pub code: Option<String>,
+}
+
+// === impl Replay ===
+
+impl Replay {
+    pub fn files(&self) -> Files {
+        Files { files: vec![self.file.clone()], worker: self.worker.clone() }
+    }
+}
+
 // === impl Verb ===
 
 impl Verb {
@@ -122,6 +190,7 @@ impl Verb {
             Verb::Validate(_) => "validate",
             Verb::Plan(_) => "plan",
             Verb::Offsets(_) => "offsets",
+            Verb::Dlq(_) => "dlq",
         }
     }
 }

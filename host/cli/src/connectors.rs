@@ -3,13 +3,14 @@
 use crate::guests::{self, Guests};
 use std::path::Path;
 use std::sync::Arc;
-use weir_api::{Error, Finding, Sink, Source};
+use weir_api::{Error, Finding, Settings, Sink, Source};
+use weir_config::dead_letters::Place;
 use weir_config::plan::{Chosen, Transform};
 use weir_config::{Catalog, Component, Plan, Written};
 use weir_converters::{ByteArray, JavaString, Json, JsonConverter, SimpleHeader};
 use weir_files::Text;
 use weir_model::Converter;
-use weir_runtime::{Converters, OnError, Step};
+use weir_runtime::{Converters, DeadLetters, MakeSink, OnError, Reports, Step};
 
 const SPILL: &str = "stream.spill.directory";
 const POSTGRES: &[&str] = &["postgres", "io.debezium.connector.postgresql.PostgresConnector"];
@@ -143,10 +144,59 @@ pub fn steps(plan: &Plan, guests: &Guests) -> Result<Vec<Step>, Error> {
     plan.transforms.iter().map(step).collect()
 }
 
-/// Dead letters are refused before a pipeline runs.
 fn on_error(chosen: weir_config::errors::OnError) -> OnError {
     match chosen {
         weir_config::errors::OnError::Skip => OnError::Skip,
-        weir_config::errors::OnError::Fail | weir_config::errors::OnError::DeadLetter => OnError::Fail,
+        weir_config::errors::OnError::Fail => OnError::Fail,
+        weir_config::errors::OnError::DeadLetter => OnError::DeadLetter,
     }
+}
+
+/// What is told of rows that fail, and how.
+pub fn reports(plan: &Plan) -> Reports {
+    let dead_letters = plan.errors.dead_letters.as_ref().map(|dead| DeadLetters {
+        topic: match &dead.place {
+            Place::Topic(topic) => Some(topic.as_str().into()),
+            Place::File(_) => None,
+        },
+        connect_headers: dead.connect_headers,
+    });
+    Reports {
+        pipeline: plan.name.as_str().into(),
+        notation: Arc::new(weir_converters::letter::write),
+        log: plan.errors.log,
+        log_records: plan.errors.log_records,
+        dead_letters,
+    }
+}
+
+/// Makes the sink of dead letters; None: nothing sends any.
+pub fn dead_letters(plan: &Plan) -> Option<MakeSink> {
+    use weir_config::errors::OnError::DeadLetter;
+    let used = plan.errors.on_error == DeadLetter || plan.transforms.iter().any(|t| t.on_error == DeadLetter);
+    let place = plan.errors.dead_letters.as_ref().filter(|_| used)?.place.clone();
+    let (settings, client) = (dead_letter_client(plan), format!("weir-{}-dead-letters", plan.name));
+    Some(match place {
+        Place::Topic(_) => Box::new(move || weir_kafka::open(&settings, &client)),
+        Place::File(path) => Box::new(move || {
+            let file = weir_files::LetterFile::open(Path::new(&path), crate::dlq::is_context)?;
+            Ok(Box::new(file) as Box<dyn Sink>)
+        }),
+    })
+}
+
+/// Settings of the dead letters' topic and its client: the sink's where that is Kafka, but for how topics are made, and what was
+/// said of dead letters themselves.
+pub fn dead_letter_client(plan: &Plan) -> Settings {
+    let mut values = match plan.sink.kind.as_str() {
+        "kafka" => plan.sink.settings.values.clone(),
+        _ => Default::default(),
+    };
+    values.retain(|key, _| !key.starts_with("topic.creation.") && key != "client.id");
+    // as Kafka Connect makes it, but with the cluster's own number of copies where none is said
+    for (key, value) in [("partitions", "1"), ("replication.factor", "-1")] {
+        values.insert(format!("topic.creation.default.{key}"), value.into());
+    }
+    values.extend(plan.errors.dead_letters.iter().flat_map(|d| d.kafka.values.clone()));
+    Settings::new(values)
 }

@@ -8,7 +8,7 @@ use crate::output;
 use std::path::Path;
 use std::sync::Arc;
 use weir_api::{Error, Finding};
-use weir_config::errors::{DeadLetters, OnError};
+use weir_config::dead_letters::Place;
 use weir_config::{Plan, Providers, Texts, Worker, Written, connector, lint, secret, toml};
 
 /// Plans of all files, placeholders as written, with the warnings printed.
@@ -73,6 +73,7 @@ fn resolve_one(
     }
     if let (Some(plan), _) = Plan::new(written, catalog) {
         findings.extend(missing(&plan));
+        findings.extend(dead_letters(&plan));
         plans.push(plan)
     }
 }
@@ -83,24 +84,36 @@ fn missing(plan: &Plan) -> Vec<Finding> {
     let mut refuse = |key: &str, what: &str, help: &str| {
         found.push(Finding::error("config.not-supported", what).key(key).help(help));
     };
-    let works = "`on-error = \"fail\"` (the default) or `\"skip\"`, which counts what it leaves out";
-    match &plan.errors.dead_letters {
-        Some(DeadLetters::Topic(_) | DeadLetters::File(_)) => {
-            refuse("dead-letter", "dead letters are not supported yet", works)
-        }
-        None if plan.errors.on_error == OnError::DeadLetter => {
-            refuse("on-error", "dead letters are not supported yet", works)
-        }
-        None => {}
-    }
     for t in &plan.transforms {
-        if t.on_error == OnError::DeadLetter && plan.errors.dead_letters.is_none() {
-            refuse("on-error", "dead letters are not supported yet", works)
-        }
         if t.when.is_some() || t.negate {
             let what = format!("`{}` runs under a condition, which is not supported yet", t.name);
             refuse("when", &what, "put a `weir:filter` step before it, or name the field in its own options")
         }
+    }
+    found
+}
+
+/// What is wrong with the client of dead letters that go to a topic.
+fn dead_letters(plan: &Plan) -> Vec<Finding> {
+    let Some(dead) = plan.errors.dead_letters.as_ref().filter(|d| matches!(d.place, Place::Topic(_))) else {
+        return vec![];
+    };
+    let mut found = vec![];
+    for (name, text) in &dead.kafka.values {
+        let key = format!("dead-letter.kafka.{name}");
+        match weir_kafka::KEYS.key(name) {
+            // what a placeholder stands for is not known now
+            Some(known) if !text.contains("${") => found.extend(known.check(text).map(|f| f.key(key))),
+            Some(_) => {}
+            None if weir_kafka::KEYS.takes(name) => {}
+            None => found.push(Finding::error("config.unknown-key", format!("`{key}` is no known key")).key(key)),
+        }
+    }
+    let servers = connectors::dead_letter_client(plan).values.get("bootstrap.servers").cloned().unwrap_or_default();
+    if servers.trim().is_empty() {
+        let key = "dead-letter.kafka.bootstrap.servers";
+        let finding = Finding::error("config.missing", format!("`{key}` must be set: the sink is no Kafka")).key(key);
+        found.push(finding.help("or let dead letters go to a file: dead-letter = { file = \"…\" }"));
     }
     found
 }

@@ -3,6 +3,7 @@
 mod args;
 mod connectors;
 mod demo;
+mod dlq;
 mod failure;
 mod file;
 mod guests;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Verb::Validate(a) => show::validate(a, &args.common),
         Verb::Plan(a) => show::plan(a, &args.common),
         Verb::Offsets(a) => offsets::run(a, &args.common),
+        Verb::Dlq(a) => dlq::run(a, &args.common),
     };
     output::finish(verb, &args.common, result)
 }

@@ -49,6 +49,11 @@ impl Report for Pipelines {
                 let help = "Rows that a step could not take, skipped by its policy.";
                 out.push(Sample { name: "weir_skipped", help, labels, value: Value::Counter(*n) })
             }
+            for ((step, code), n) in &t.dead_letters {
+                let labels = vec![("pipeline", name.clone()), ("step", step.to_string()), ("code", code.to_string())];
+                let help = "Rows that a step could not take, sent to the dead letters.";
+                out.push(Sample { name: "weir_dead_letters", help, labels, value: Value::Counter(*n) })
+            }
         }
         out
     }

@@ -2,9 +2,8 @@
 
 use crate::args::{Common, Offsets, OffsetsVerb};
 use crate::failure::Failure;
-use crate::output::Done;
+use crate::output::{Done, confirmed};
 use serde_json::{Map, Value, json};
-use std::io::{BufRead, IsTerminal, Write};
 use weir_api::Error;
 use weir_store::{Embedded, Store};
 
@@ -53,16 +52,4 @@ fn reset(store: &mut Embedded, name: &str, yes: bool, dry_run: bool) -> Result<D
     }
     store.reset(name)?;
     Ok(Done { summary: format!("forgot the offsets of {name}"), text: String::new(), result: what })
-}
-
-fn confirmed() -> Result<bool, Error> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(false);
-    }
-    eprint!("go on? [y/N] ");
-    let _ = std::io::stderr().flush();
-    let mut answer = String::new();
-    let read = std::io::stdin().lock().read_line(&mut answer);
-    read.map_err(|e| Error::environment("terminal.unreadable", format!("the answer cannot be read: {e}")))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

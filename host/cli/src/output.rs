@@ -3,7 +3,7 @@
 use crate::args::Common;
 use crate::failure::Failure;
 use serde_json::{Value, json};
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use weir_api::Error;
 use weir_config::report::{self, Style};
@@ -106,4 +106,17 @@ pub fn warn(findings: &[weir_api::Finding], texts: &weir_config::Texts) {
     if !findings.is_empty() {
         eprint!("{}", report::graphical(findings, texts, Style::of_stderr()))
     }
+}
+
+/// Asks whether to go on; nobody at a terminal is a no.
+pub fn confirmed() -> Result<bool, Error> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    eprint!("go on? [y/N] ");
+    let _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    read.map_err(|e| Error::environment("terminal.unreadable", format!("the answer cannot be read: {e}")))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -16,10 +16,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tracing::info;
+use tracing::{info, warn};
 use weir_api::{Error, Limit, Offset, Source};
 use weir_config::{Plan, Providers};
-use weir_runtime::{Chain, Counters, OffsetStore, Outcome, RetryPolicy, Stop, Task, TaskOptions};
+use weir_runtime::{Chain, Counters, OffsetStore, Outcome, RetryPolicy, Stop, Task, TaskOptions, Totals};
 use weir_store::{Change, Embedded, Store};
 
 /// A block of serialised records is cut at about this size.
@@ -32,6 +32,8 @@ pub struct Running {
     pub name: String,
     pub stop: Stop,
     pub counters: Arc<Counters>,
+    /// it was said that there are dead letters
+    told: bool,
     thread: JoinHandle<()>,
 }
 
@@ -116,7 +118,8 @@ pub fn run_plans(plans: &[Plan], guests: &Guests, store: &Embedded, ends: Ends) 
         if ends.finished.as_ref().is_some_and(|f| f.load(Relaxed)) {
             running.iter().for_each(|r| r.stop.ask())
         }
-        running.iter().for_each(|r| progress.show(&r.name, &r.counters))
+        running.iter().for_each(|r| progress.show(&r.name, &r.counters));
+        running.iter_mut().for_each(Running::tell)
     }
     let totals: Vec<_> = running.iter().map(|r| (r.name.clone(), r.counters.totals())).collect();
     running.into_iter().for_each(|r| {
@@ -126,9 +129,29 @@ pub fn run_plans(plans: &[Plan], guests: &Guests, store: &Embedded, ends: Ends) 
         return Err(Failure::Pipelines(failed));
     }
     let records: u64 = totals.iter().map(|(_, t)| t.records).sum();
-    let list: Vec<_> =
-        totals.iter().map(|(name, t)| json!({"pipeline": name, "rows": t.rows, "records": t.records})).collect();
-    Ok(Done { summary: format!("{records} records"), text: String::new(), result: list.into() })
+    let letters: u64 = totals.iter().flat_map(|(_, t)| &t.dead_letters).map(|(_, n)| n).sum();
+    let summary = match letters {
+        0 => format!("{records} records"),
+        n => format!("{records} records, {n} dead letters"),
+    };
+    let list: Vec<_> = totals.iter().map(|(name, t)| ended_as(name, t)).collect();
+    Ok(Done { summary, text: String::new(), result: list.into() })
+}
+
+/// What a pipeline did; what it left out is counted by where that was (invariant 4).
+fn ended_as(name: &str, t: &Totals) -> serde_json::Value {
+    let dropped: Vec<_> =
+        t.dropped.iter().map(|((step, rule), n)| json!({"step": &**step, "rule": &**rule, "rows": n})).collect();
+    let skipped: Vec<_> = t.skipped.iter().map(|(step, n)| json!({"step": &**step, "rows": n})).collect();
+    let letters: Vec<_> = t
+        .dead_letters
+        .iter()
+        .map(|((step, code), n)| json!({"step": &**step, "code": &**code, "letters": n}))
+        .collect();
+    json!({
+        "pipeline": name, "rows": t.rows, "records": t.records,
+        "dropped": dropped, "skipped": skipped, "dead-letters": letters,
+    })
 }
 
 fn start(
@@ -141,12 +164,14 @@ fn start(
 ) -> Result<Running, Error> {
     let (stop, counters) = (Stop::default(), Arc::new(Counters::default()));
     let chain = Chain::new(connectors::steps(&plan, guests)?, connectors::converters(&plan)?, BLOCK_BYTES);
+    let chain = chain.reporting(connectors::reports(&plan));
     let name = plan.name.clone();
     let options = TaskOptions { limit: WINDOW, retry: retry_policy(&plan), ..TaskOptions::default() };
     let task = Task {
         name: name.clone(),
         source,
         chain,
+        dead_letters: connectors::dead_letters(&plan),
         store: Box::new(Offsets { store: store.clone(), pipeline: name.clone() }),
         sink: Box::new(move || connectors::sink(&plan)),
         options,
@@ -158,7 +183,7 @@ fn start(
         let _ = ended.send(Ended { pipeline: index, result });
     });
     let thread = thread.map_err(|e| Error::environment("task.thread", format!("a thread cannot be started: {e}")))?;
-    Ok(Running { name, stop, counters, thread })
+    Ok(Running { name, stop, counters, told: false, thread })
 }
 
 fn retry_policy(plan: &Plan) -> RetryPolicy {
@@ -170,6 +195,21 @@ fn retry_policy(plan: &Plan) -> RetryPolicy {
         time: retry.timeout_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
         delay_initial: delay(retry.delay_initial_ms, policy.delay_initial),
         delay_max: delay(retry.delay_max_ms, policy.delay_max),
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Says once that rows fail: what nobody hears of is not looked at.
+    fn tell(&mut self) {
+        if self.told {
+            return;
+        }
+        if let Some(((step, code), _)) = self.counters.totals().dead_letters.first() {
+            self.told = true;
+            warn!(pipeline = self.name, %step, %code, "rows fail and go to the dead letters: `weir dlq show` shows them")
+        }
     }
 }
 

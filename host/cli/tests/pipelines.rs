@@ -73,12 +73,12 @@ fn everything_wrong_is_said_at_once() {
 #[test]
 fn help_is_golden() {
     let place = Place::new();
-    for verb in ["", "demo", "run", "validate", "plan", "offsets"] {
-        let args: Vec<&str> = if verb.is_empty() { vec!["--help"] } else { vec![verb, "--help"] };
+    for verb in ["", "demo", "run", "validate", "plan", "offsets", "dlq", "dlq show", "dlq replay"] {
+        let args: Vec<&str> = verb.split_whitespace().chain(["--help"]).collect();
         let out = place.weir(&args);
         let said = String::from_utf8(out.stdout).expect("UTF-8");
         let file = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join(format!("tests/help/{}.txt", if verb.is_empty() { "weir" } else { verb }));
+            .join(format!("tests/help/{}.txt", if verb.is_empty() { "weir".into() } else { verb.replace(' ', "-") }));
         if std::env::var_os("WEIR_ACCEPT").is_some() {
             std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
             std::fs::write(&file, &said).expect("written");

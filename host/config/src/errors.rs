@@ -6,6 +6,7 @@
 //! connections. `errors.retry.delay.max.ms` is in both: in a connector it is Connect's, which defines it for every connector;
 //! Debezium's own of that name is read by its engine alone, outside of Connect.
 
+use crate::dead_letters::{self, DeadLetters, KAFKA};
 use crate::measure;
 use crate::written::{Door, Entry, Written};
 use serde::Serialize;
@@ -22,14 +23,6 @@ pub enum OnError {
     DeadLetter,
 }
 
-/// Where dead letters go.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DeadLetters {
-    Topic(String),
-    File(String),
-}
-
 /// Resolved error handling of a pipeline.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -37,6 +30,10 @@ pub struct Errors {
     /// for steps that do not say it themselves, and for converters
     pub on_error: OnError,
     pub dead_letters: Option<DeadLetters>,
+    /// a line in the log for each record that fails
+    pub log: bool,
+    /// with its key and value in it
+    pub log_records: bool,
     pub retry: Retry,
 }
 
@@ -74,6 +71,8 @@ pub static TOML: ConfigDef = ConfigDef {
             .one_of(ACTIONS),
         Key::new("dead-letter.topic", KeyType::String, "Topic of the dead letters."),
         Key::new("dead-letter.file", KeyType::String, "File of the dead letters, one JSON object a line."),
+        Key::new("dead-letter.connect-headers", KeyType::Boolean, "Whether they have Kafka Connect's headers too.")
+            .default("false"),
         Key::new(
             "retry.max",
             KeyType::Long,
@@ -83,14 +82,11 @@ pub static TOML: ConfigDef = ConfigDef {
         Key::new("retry.timeout", KeyType::String, "How long that is done, as \"5m\".").default(FOREVER),
         Key::new("retry.delay.initial", KeyType::String, "The first pause between two tries.").default("300ms"),
         Key::new("retry.delay.max", KeyType::String, "The longest pause between two tries, as \"30s\".").default("10s"),
-        Key::new("log.enable", KeyType::Boolean, "Whether failures are logged.")
-            .default("true")
-            .ignored("a row that ends its pipeline is always reported, and one that is skipped is counted"),
-        Key::new("log.include.messages", KeyType::Boolean, "Whether the log may hold the record.")
-            .default("false")
-            .ignored("a row's values are never logged"),
+        Key::new("log.enable", KeyType::Boolean, "Whether each record that fails is logged.").default("false"),
+        Key::new("log.include.messages", KeyType::Boolean, "Whether such a line holds the record's key and value.")
+            .default("false"),
     ],
-    prefixes: &[],
+    prefixes: &[KAFKA],
 };
 
 /// `errors.*` of a Kafka Connect connector.
@@ -111,13 +107,10 @@ pub static CONNECT: ConfigDef = ConfigDef {
                 "a transform that failed would fail again; the longest pause before a lost connection is tried again is \
                  `retriable.restart.connector.wait.ms`",
             ),
-        Key::new("errors.log.enable", KeyType::Boolean, "Whether failures are logged.")
-            .default("false")
-            .ignored("a row that ends its pipeline is always reported, and one that is skipped is counted"),
-        Key::new("errors.log.include.messages", KeyType::Boolean, "Whether the log may hold the record.")
-            .default("false")
-            .ignored("a row's values are never logged"),
-        Key::new("errors.deadletterqueue.topic.name", KeyType::String, "Topic of a sink connector's dead letters.")
+        Key::new("errors.log.enable", KeyType::Boolean, "Whether each record that fails is logged.").default("false"),
+        Key::new("errors.log.include.messages", KeyType::Boolean, "Whether such a line holds the record's key and value.")
+            .default("false"),
+        Key::new("errors.deadletterqueue.topic.name", KeyType::String, "Topic of the dead letters.")
             .default(""),
         Key::new("errors.deadletterqueue.topic.replication.factor", KeyType::Short, "Replicas of that topic.")
             .default("3"),
@@ -202,10 +195,7 @@ pub(crate) fn check(written: &Written) -> Vec<Finding> {
             findings.push(theirs.blame_key(finding.help("keep one of them")));
         }
     }
-    if let (Some(_), Some(file)) = (written.errors.get("dead-letter.topic"), written.errors.get("dead-letter.file")) {
-        let finding = Finding::error("config.conflict", "dead letters go to a topic or to a file, not to both");
-        findings.push(file.blame_key(finding));
-    }
+    findings.extend(dead_letters::check(written));
     let dead = written.errors.get("on-error").filter(|e| action(&e.text) == Some(OnError::DeadLetter));
     findings.extend(dead.filter(|_| Errors::of(written).dead_letters.is_none()).map(no_dead_letters));
     findings
@@ -234,23 +224,21 @@ impl Errors {
             delay_initial_ms: ours("retry.delay.initial", "errors.retry.delay.initial.ms"),
             delay_max_ms: ours("retry.delay.max", "retriable.restart.connector.wait.ms"),
         };
-        match written.door {
-            Door::Toml => Errors {
-                on_error: text("on-error").and_then(action).unwrap_or_default(),
-                dead_letters: text("dead-letter.topic")
-                    .map(|t| DeadLetters::Topic(t.to_owned()))
-                    .or_else(|| text("dead-letter.file").map(|f| DeadLetters::File(f.to_owned()))),
-                retry,
-            },
+        let is_set = |key: &str| text(key).is_some_and(|t| t.eq_ignore_ascii_case("true"));
+        let dead_letters = DeadLetters::of(written);
+        let (on_error, prefix) = match written.door {
+            Door::Toml => (text("on-error").and_then(action).unwrap_or_default(), ""),
             Door::Connect => {
-                let dead_letters = text("errors.deadletterqueue.topic.name").map(|t| DeadLetters::Topic(t.to_owned()));
                 let on_error = match (text("errors.tolerance"), &dead_letters) {
                     (Some(t), Some(_)) if t.eq_ignore_ascii_case("all") => OnError::DeadLetter,
                     (Some(t), None) if t.eq_ignore_ascii_case("all") => OnError::Skip,
                     _ => OnError::Fail,
                 };
-                Errors { on_error, dead_letters, retry }
+                (on_error, "errors.")
             }
-        }
+        };
+        let log = is_set(&format!("{prefix}log.enable"));
+        let log_records = is_set(&format!("{prefix}log.include.messages"));
+        Errors { on_error, dead_letters, log, log_records, retry }
     }
 }

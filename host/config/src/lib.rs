@@ -6,6 +6,7 @@
 
 pub mod catalog;
 pub mod connector;
+pub mod dead_letters;
 pub mod errors;
 pub mod format;
 pub mod interpolate;

@@ -3,7 +3,7 @@
 use crate::catalog::{Catalog, Component, find, nearest};
 use crate::interpolate::{self, Providers};
 use crate::written::{Door, Entries, Entry, Part, Step, When, Written};
-use crate::{connector, errors, format, measure, secret, worker};
+use crate::{connector, dead_letters, errors, format, measure, secret, worker};
 use std::collections::BTreeSet;
 use weir_api::{ConfigDef, Finding, KeyType, Place, Settings};
 
@@ -267,10 +267,10 @@ impl<'a> Linter<'a> {
         let debezium = common.split(|key| errors::DEBEZIUM.takes(key));
         self.entries(&common, &connector::KEYS);
         self.entries(&debezium, &errors::DEBEZIUM);
-        if written.door == Door::Connect {
-            return;
-        }
-        self.findings.extend(errors::check(written));
+        self.findings.extend(match written.door {
+            Door::Toml => errors::check(written),
+            Door::Connect => dead_letters::check_connect(written),
+        });
     }
 
     /// Values of a component that checks its options itself: only placeholders can be looked at.

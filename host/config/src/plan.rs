@@ -1,7 +1,8 @@
 //! What was resolved: the one thing that the runtime knows. Deterministic, versioned, printable; secrets print as `****`.
 
 use crate::catalog::{Catalog, find};
-use crate::errors::{DeadLetters, Errors, OnError};
+use crate::dead_letters::{KAFKA, Place};
+use crate::errors::{Errors, OnError};
 use crate::interpolate::Providers;
 use crate::lint;
 use crate::written::{Entries, Entry, Part, Step, When, Written};
@@ -40,7 +41,7 @@ pub struct Chosen {
 }
 
 /// Settings that know which of them are secret.
-#[derive(Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Values {
     pub values: BTreeMap<String, String>,
     secrets: BTreeSet<String>,
@@ -131,6 +132,9 @@ impl Plan {
                 predicate.settings.resolve(providers)?;
             }
         }
+        if let Some(dead_letters) = &mut plan.errors.dead_letters {
+            dead_letters.resolve(providers)?;
+        }
         Ok(plan)
     }
 
@@ -180,10 +184,21 @@ impl Plan {
     fn errors_table(&self) -> String {
         let e = &self.errors;
         let mut out = format!("\n[errors]\non-error = {}\n", quoted(word(e.on_error)));
-        match &e.dead_letters {
-            Some(DeadLetters::Topic(topic)) => out.push_str(&format!("dead-letter.topic = {}\n", quoted(topic))),
-            Some(DeadLetters::File(file)) => out.push_str(&format!("dead-letter.file = {}\n", quoted(file))),
-            None => {}
+        if let Some(dead) = &e.dead_letters {
+            let (key, text) = match &dead.place {
+                Place::Topic(topic) => ("topic", topic),
+                Place::File(file) => ("file", file),
+            };
+            let _ = writeln!(out, "dead-letter.{key} = {}", quoted(text));
+            if dead.connect_headers {
+                out.push_str("dead-letter.connect-headers = true\n");
+            }
+            out.push_str(&lines(KAFKA, &dead.kafka));
+        }
+        for (key, is_set) in [("log.enable", e.log), ("log.include.messages", e.log_records)] {
+            if is_set {
+                let _ = writeln!(out, "{key} = true");
+            }
         }
         out.extend(e.retry.max.map(|n| format!("retry.max = {n}\n")));
         for (key, ms) in [
@@ -253,7 +268,7 @@ impl std::fmt::Debug for Chosen {
 impl Values {
     /// Without the keys that have no effect, or that nobody knows: they were said once, and what is resolved can be read again
     /// without a word about them.
-    fn of(entries: &Entries, def: Option<&ConfigDef>) -> Self {
+    pub(crate) fn of(entries: &Entries, def: Option<&ConfigDef>) -> Self {
         let works = |def: &ConfigDef, key: &str| {
             def.takes(key) && def.key(key).is_none_or(|k| !matches!(k.effect, Effect::Ignored(_)))
         };
@@ -272,7 +287,7 @@ impl Values {
         self.values.iter().map(|(k, v)| (k.as_str(), secret::shown(v, self.secrets.contains(k))))
     }
     /// Whatever a placeholder stood for is a secret from here on.
-    fn resolve(&mut self, providers: &Providers) -> Result<(), Error> {
+    pub(crate) fn resolve(&mut self, providers: &Providers) -> Result<(), Error> {
         let resolved = providers.settings(&self.settings())?.values;
         let changed = resolved.iter().filter(|(k, v)| self.values.get(*k) != Some(v)).map(|(k, _)| k.clone());
         self.secrets.extend(changed);
@@ -287,7 +302,7 @@ impl std::fmt::Debug for Values {
     }
 }
 
-fn masked<S: Serializer>(values: &Values, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn masked<S: Serializer>(values: &Values, to: S) -> Result<S::Ok, S::Error> {
     let mut map = to.serialize_map(Some(values.values.len()))?;
     for (key, value) in values.shown() {
         map.serialize_entry(key, &value)?;

@@ -137,6 +137,7 @@ pub fn places(written: &Written, catalog: &Catalog) -> Vec<Place> {
         }
     }
     look(&written.converters, None);
+    look(&written.errors, None);
     places
 }
 

@@ -4,6 +4,7 @@
 mod bytes;
 mod java;
 mod json;
+pub mod letter;
 mod text;
 
 pub use bytes::ByteArray;

@@ -26,7 +26,7 @@ pub struct FileSink {
     lines: Lines,
 }
 
-struct Sheet {
+pub(crate) struct Sheet {
     file: File,
     path: PathBuf,
     /// bytes that are whole lines and synced
@@ -58,7 +58,7 @@ impl Sink for FileSink {
 // === impl Sheet ===
 
 impl Sheet {
-    fn open(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let failed = |e: io::Error| failure(path, "opened", &e);
         let new = !path.try_exists().map_err(failed)?;
         let mut file =

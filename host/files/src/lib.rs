@@ -5,11 +5,13 @@
 
 pub mod discard;
 pub mod file;
+pub mod letter;
 pub mod line;
 pub mod pen;
 pub mod stdout;
 
 pub use discard::{Discard, Discarded};
 pub use file::FileSink;
+pub use letter::LetterFile;
 pub use line::Text;
 pub use stdout::{Form, Stdout};

@@ -81,7 +81,7 @@ impl Lines {
     }
 }
 
-fn value(text: Text, bytes: Option<&[u8]>, out: &mut Vec<u8>) {
+pub(crate) fn value(text: Text, bytes: Option<&[u8]>, out: &mut Vec<u8>) {
     let Some(bytes) = bytes else { return out.extend_from_slice(TEXT_OF_NULL) };
     match text {
         // An empty value would break the line; a line feed in JSON is blank space, and would break it too.
@@ -118,7 +118,7 @@ fn value(text: Text, bytes: Option<&[u8]>, out: &mut Vec<u8>) {
     }
 }
 
-fn string(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     escape(text, out);
     out.push(b'"');

@@ -12,10 +12,12 @@ mod failure;
 mod jaas;
 mod keystore;
 mod outbox;
+mod reader;
 mod sink;
 mod topics;
 mod translate;
 
+pub use reader::{Stored, read};
 pub use translate::{Native, translate};
 
 const GROUPS: Key = Key::new(

@@ -105,16 +105,29 @@ impl Leaf {
 
     /// The materialised value. None: the cell is malformed.
     pub fn value(&self, batch: &Batch, row: &Row, r: u32, unavailable: &str) -> Option<Value> {
+        self.value_or(batch, row, r, unavailable, |_| None)
+    }
+
+    /// The same with what stands for the bytes of a cell that are not what its type says.
+    fn value_or(
+        &self,
+        batch: &Batch,
+        row: &Row,
+        r: u32,
+        unavailable: &str,
+        malformed: fn(&[u8]) -> Option<Value>,
+    ) -> Option<Value> {
+        let bytes = |cell| batch.bytes(cell);
         Some(match self {
             Leaf::Cell(side, c, codec) => match batch.cell(row, *side, *c) {
                 Cell::NULL => Value::Null,
                 Cell::UNCHANGED => Value::text(unavailable),
-                cell => codec.value(batch.bytes(cell))?,
+                cell => codec.value(bytes(cell)).or_else(|| malformed(bytes(cell)))?,
             },
             Leaf::Tree(side, c, decode) => match batch.cell(row, *side, *c) {
                 Cell::NULL => Value::Null,
                 Cell::UNCHANGED => decode.unavailable(unavailable),
-                cell => decode.decode(batch.bytes(cell))?,
+                cell => decode.decode(bytes(cell)).or_else(|| malformed(bytes(cell)))?,
             },
             Leaf::Meta(meta) => match batch.int(row, *meta) {
                 Some(i) => Value::Int(i),
@@ -122,7 +135,7 @@ impl Leaf {
             },
             Leaf::Column(c) => batch.columns.get(*c as usize).map_or(Value::Null, |c: &Column| c.value(r)),
             Leaf::Constant(v) => v.clone(),
-            Leaf::Within(inner, i) => match inner.value(batch, row, r, unavailable)? {
+            Leaf::Within(inner, i) => match inner.value_or(batch, row, r, unavailable, malformed)? {
                 Value::Struct(members) => members.get(*i as usize).cloned().unwrap_or_default(),
                 _ => Value::Null,
             },
@@ -191,15 +204,30 @@ impl Node {
     }
     /// The materialised value. None: a cell is malformed.
     pub fn value(&self, batch: &Batch, row: &Row, r: u32, unavailable: &str) -> Option<Value> {
+        self.value_or(batch, row, r, unavailable, |_| None)
+    }
+    /// The same for dead letters, which refuse nothing: bytes that are not what their type says stand there as text.
+    pub fn value_as_it_came(&self, batch: &Batch, row: &Row, r: u32, unavailable: &str) -> Value {
+        let raw = |bytes: &[u8]| Some(Value::text(String::from_utf8_lossy(bytes)));
+        self.value_or(batch, row, r, unavailable, raw).unwrap_or_default()
+    }
+    fn value_or(
+        &self,
+        batch: &Batch,
+        row: &Row,
+        r: u32,
+        unavailable: &str,
+        malformed: fn(&[u8]) -> Option<Value>,
+    ) -> Option<Value> {
         if row.present & self.guard != self.guard {
             return Some(Value::Null);
         }
         let inner = self.fallback.as_ref().map_or(0, |f| f.0);
         let value = match &self.body {
             _ if row.present & inner != inner => Value::Null,
-            Body::Leaf(leaf) => leaf.value(batch, row, r, unavailable)?,
+            Body::Leaf(leaf) => leaf.value_or(batch, row, r, unavailable, malformed)?,
             Body::Struct(fields) => {
-                let all = fields.iter().map(|(_, f)| f.value(batch, row, r, unavailable));
+                let all = fields.iter().map(|(_, f)| f.value_or(batch, row, r, unavailable, malformed));
                 Value::Struct(all.collect::<Option<_>>()?)
             }
         };

@@ -28,7 +28,7 @@ pub use binding::{
 pub use buffer::{Buffer, TAIL};
 pub use check::{Ask, Check, order};
 pub use layout::{Body, Decode, Layout, Leaf, Node};
-pub use program::{Bind, Call, Decision, Fate, Fault, Pick, Program, Question, RuleName};
+pub use program::{Bind, Call, Decision, Fate, Fault, Pick, Program, Question, Refusal, Refused, RuleName};
 pub use record::{Record, Route};
 pub use schema::{Annotation, Kind, Member, Name, Type, logical};
 pub use shape::{Field, Shape};

@@ -47,6 +47,23 @@ pub struct RuleName {
     pub rule: Name,
 }
 
+/// What a step says of rows that it refuses without being asked, and the record as it came into the step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    pub step: u16,
+    pub failure: Failure,
+    pub layout: Arc<Layout>,
+}
+
+/// A row that a step refuses: row `row` of the batch, made from the source's `origin`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refused {
+    pub row: u32,
+    pub origin: u32,
+    /// the number of the [`Refusal`]
+    pub refusal: u16,
+}
+
 /// Rows that leave the program for a guest's `apply` and come back with computed columns.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -71,7 +88,7 @@ pub struct Program {
     pub fate: Fate,
     pub layouts: Vec<Layout>,
     pub drops: Vec<RuleName>,
-    pub failures: Vec<(u16, Failure)>,
+    pub failures: Vec<Refusal>,
     pub calls: Vec<Call>,
     /// first column of each (step, shape) that computes
     bases: Vec<(u16, u32, u16)>,
@@ -114,8 +131,7 @@ pub struct Decision {
     pub picks: Vec<Pick>,
     /// how many of them are open
     pub open: usize,
-    /// (source's row, failure)
-    pub failed: Vec<(u32, u16)>,
+    pub failed: Vec<Refused>,
     /// (row, rule)
     pub dropped: Vec<(u32, u16)>,
 }
@@ -225,7 +241,7 @@ impl Fate {
             Fate::Emit(layout) => out.picks.push(Pick { row: r, origin, layout: *layout, open: false }),
             Fate::Fan(all) => all.iter().for_each(|f| f.walk(batch, row, r, origin, out)),
             Fate::Drop(rule) => out.dropped.push((r, *rule)),
-            Fate::Fail(failure) => out.failed.push((origin, *failure)),
+            Fate::Fail(refusal) => out.failed.push(Refused { row: r, origin, refusal: *refusal }),
             Fate::Call(call) => {
                 out.open += 1;
                 out.picks.push(Pick { row: r, origin, layout: *call, open: true })
@@ -341,7 +357,7 @@ impl Composer<'_> {
         let (number, binding) = match self.bind.bind(&shape) {
             Ok(bound) => bound,
             Err(Fault::Broken(e)) => return Err(e),
-            Err(Fault::Rows(failure)) => return Ok(self.fail(failure)),
+            Err(Fault::Rows(failure)) => return Ok(self.fail(failure, layout)),
         };
         let parents = shape.fields.iter().map(|f| f.parent).collect();
         let step = Step { layout, nodes, parents, binding, number };
@@ -378,10 +394,11 @@ impl Composer<'_> {
         Ok(Fate::asked(rules, otherwise))
     }
 
-    fn fail(&mut self, failure: Failure) -> Fate {
-        let at = self.next.failures.iter().position(|f| *f == (self.step, failure.clone()));
+    fn fail(&mut self, failure: Failure, layout: &Layout) -> Fate {
+        let is_same = |r: &Refusal| r.step == self.step && r.failure == failure && *r.layout == *layout;
+        let at = self.next.failures.iter().position(is_same);
         Fate::Fail(at.unwrap_or_else(|| {
-            self.next.failures.push((self.step, failure));
+            self.next.failures.push(Refusal { step: self.step, failure, layout: Arc::new(layout.clone()) });
             self.next.failures.len() - 1
         }) as u16)
     }
@@ -400,7 +417,7 @@ impl Composer<'_> {
                 [one] => self.layout(step, *one, false)?,
                 many => Fate::Fan(many.iter().map(|l| self.layout(step, *l, false)).collect::<Result<_, _>>()?),
             },
-            Verdict::Fail(failure) => self.fail(failure.clone()),
+            Verdict::Fail(failure) => self.fail(failure.clone(), step.layout),
             Verdict::Apply => Fate::Call(self.call(step)?),
         })
     }

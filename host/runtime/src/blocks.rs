@@ -3,22 +3,27 @@
 //! A block's memory comes back when the sink has let go of it. Without that, every window's megabytes are allocated anew and
 //! freed by another thread much later: the allocator then held ten times of what was in use.
 
-use crate::chain::RowFailure;
+use crate::failures::RowFailure;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use weir_api::{Block, BlockId, Route};
-use weir_model::{Batch, Buffer, Name, Out, RowError, RuleName, Writer};
+use weir_model::{Batch, Buffer, Name, Out, Record, RowError, RuleName, Writer};
 
 /// What a window became.
 #[derive(Default)]
 pub struct Blocks {
     pub blocks: Vec<Arc<Block>>,
+    /// dead letters; the offset behind the window waits for them as for the records
+    pub letters: Vec<Arc<Block>>,
     /// the first row whose failure ends the task; the blocks end before it
     pub failed: Option<RowFailure>,
     /// rows dropped, by rule (invariant 4)
     pub dropped: HashMap<RuleName, u64>,
     /// rows skipped after a failure, by step
     pub skipped: HashMap<Name, u64>,
+    /// letters, by step and code
+    pub dead_letters: HashMap<(Name, Name), u64>,
     pub rows: u64,
     pub records: u64,
 }
@@ -27,7 +32,8 @@ pub struct Blocks {
 pub(crate) struct BlockWriter {
     out: Out,
     routes: Arc<[Arc<Route>]>,
-    next: BlockId,
+    /// shared by all writers of a chain: the ledger knows a block by its number alone
+    next: Arc<AtomicU64>,
     /// a block is cut when it holds so many bytes
     size: usize,
     /// blocks handed out, oldest first: those that only we hold are used again
@@ -41,7 +47,13 @@ const MOST_ROUTES: usize = 1 << 16;
 
 impl BlockWriter {
     pub(crate) fn new(size: usize) -> Self {
-        BlockWriter { out: Out::default(), routes: Arc::new([]), next: 0, size, lent: VecDeque::new() }
+        let (out, routes, next, lent) = (Out::default(), Arc::new([]), Arc::default(), VecDeque::new());
+        BlockWriter { out, routes, next, size, lent }
+    }
+
+    /// Another writer, for another sink.
+    pub(crate) fn beside(&self) -> Self {
+        BlockWriter { next: self.next.clone(), ..BlockWriter::new(self.size) }
     }
 
     /// The number of a route; None: there are too many.
@@ -60,17 +72,30 @@ impl BlockWriter {
         writer: &mut Writer,
         batch: &Batch,
         row: u32,
-        result: &mut Blocks,
+        done: &mut Vec<Arc<Block>>,
     ) -> Result<(), RowError> {
         writer.write(batch, row, &mut self.out)?;
         if self.out.data.len() >= self.size {
-            self.cut(result)
+            self.cut(done)
         }
         Ok(())
     }
 
+    /// Where a record's bytes go before it is [`BlockWriter::put`].
+    pub(crate) fn out(&mut self) -> &mut Out {
+        &mut self.out
+    }
+
+    /// Appends a record whose bytes are written.
+    pub(crate) fn put(&mut self, record: Record, done: &mut Vec<Arc<Block>>) {
+        self.out.records.push(record);
+        if self.out.data.len() >= self.size {
+            self.cut(done)
+        }
+    }
+
     /// Hands over what is written.
-    pub(crate) fn cut(&mut self, result: &mut Blocks) {
+    pub(crate) fn cut(&mut self, done: &mut Vec<Arc<Block>>) {
         if self.out.records.is_empty() {
             return;
         }
@@ -78,11 +103,10 @@ impl BlockWriter {
         let data = std::mem::replace(&mut self.out.data, data).into_vec();
         let records = std::mem::replace(&mut self.out.records, records);
         let header_ends = std::mem::replace(&mut self.out.header_ends, header_ends);
-        result.records += records.len() as u64;
-        let block = Arc::new(Block { id: self.next, data, records, header_ends, routes: self.routes.clone() });
-        self.next += 1;
+        let id: BlockId = self.next.fetch_add(1, Relaxed);
+        let block = Arc::new(Block { id, data, records, header_ends, routes: self.routes.clone() });
         self.lent.push_back(block.clone());
-        result.blocks.push(block);
+        done.push(block);
     }
 
     /// The memory of the oldest block, if the sink is done with it.
@@ -117,9 +141,9 @@ mod tests {
     fn fill(writer: &mut BlockWriter, bytes: usize) -> Arc<Block> {
         writer.out.data.put(&vec![b'x'; bytes]);
         writer.out.records.push(Default::default());
-        let mut result = Blocks::default();
-        writer.cut(&mut result);
-        result.blocks.pop().unwrap()
+        let mut done = vec![];
+        writer.cut(&mut done);
+        done.pop().unwrap()
     }
 
     #[test]
@@ -134,6 +158,14 @@ mod tests {
         assert!(![second.data.as_ptr(), third.data.as_ptr()].contains(&place));
         assert_eq!(fill(&mut writer, 1024).data.as_ptr(), place);
         assert_eq!(second.data.len(), 1024, "what the sink holds stays as it is");
+    }
+
+    #[test]
+    fn writers_of_one_chain_share_their_numbers() {
+        let mut records = BlockWriter::new(1024);
+        let mut letters = records.beside();
+        let ids = [fill(&mut records, 1).id, fill(&mut letters, 1).id, fill(&mut records, 1).id];
+        assert_eq!(ids, [0, 1, 2]);
     }
 
     #[test]

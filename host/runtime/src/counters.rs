@@ -39,6 +39,8 @@ struct Slow {
     /// (step, rule)
     dropped: BTreeMap<(Name, Name), u64>,
     skipped: BTreeMap<Name, u64>,
+    /// (step, code)
+    dead_letters: BTreeMap<(Name, Name), u64>,
     progress: Option<Progress>,
     error: Option<(&'static str, String)>,
 }
@@ -62,10 +64,15 @@ pub struct Totals {
     pub lag_bytes: u64,
     pub dropped: Vec<((Name, Name), u64)>,
     pub skipped: Vec<(Name, u64)>,
+    /// letters handed to their sink, by step and code
+    pub dead_letters: Vec<((Name, Name), u64)>,
     pub progress: Option<Progress>,
     /// code and message of the last error
     pub error: Option<(&'static str, String)>,
 }
+
+/// Kinds of dead letters that are told apart: codes are the guests' own, and a guest may make them up.
+const MOST_KINDS: usize = 1000;
 
 // === impl Counters ===
 
@@ -75,7 +82,7 @@ impl Counters {
         self.rows.fetch_add(blocks.rows, Relaxed);
         self.records.fetch_add(blocks.records, Relaxed);
         self.bytes.fetch_add(blocks.blocks.iter().map(|b| b.data.len() as u64).sum(), Relaxed);
-        if blocks.dropped.is_empty() && blocks.skipped.is_empty() {
+        if blocks.dropped.is_empty() && blocks.skipped.is_empty() && blocks.dead_letters.is_empty() {
             return;
         }
         self.slow(|s| {
@@ -84,6 +91,11 @@ impl Counters {
             }
             for (step, n) in &blocks.skipped {
                 *s.skipped.entry(step.clone()).or_default() += n
+            }
+            for (kind, n) in &blocks.dead_letters {
+                let room = s.dead_letters.len() < MOST_KINDS || s.dead_letters.contains_key(kind);
+                let kind = if room { kind.clone() } else { (kind.0.clone(), "other".into()) };
+                *s.dead_letters.entry(kind).or_default() += n
             }
         })
     }
@@ -133,6 +145,7 @@ impl Counters {
         self.slow(|s| {
             t.state = s.state;
             t.dropped = s.dropped.iter().map(|(k, v)| (k.clone(), *v)).collect();
+            t.dead_letters = s.dead_letters.iter().map(|(k, v)| (k.clone(), *v)).collect();
             t.skipped = s.skipped.iter().map(|(k, v)| (k.clone(), *v)).collect();
             t.progress = s.progress.clone();
             t.error = s.error.clone();

@@ -6,13 +6,17 @@
 mod blocks;
 mod chain;
 mod counters;
+mod failures;
 mod ledger;
+mod letters;
 mod retry;
 mod task;
 
 pub use blocks::Blocks;
-pub use chain::{Chain, Converters, OnError, RowFailure, Step};
+pub use chain::{Chain, Converters, Step};
 pub use counters::{Counters, State, Totals};
+pub use failures::{CONVERTER, OnError, RowFailure};
 pub use ledger::Ledger;
+pub use letters::{DeadLetters, Notation, Reports, header};
 pub use retry::{Backoff, Retries, RetryPolicy};
-pub use task::{OffsetStore, Outcome, Stop, Task, TaskOptions};
+pub use task::{MakeSink, OffsetStore, Outcome, Stop, Task, TaskOptions};

@@ -42,13 +42,17 @@ pub struct TaskOptions {
     pub retry: RetryPolicy,
 }
 
+/// Makes a sink, and makes it anew after a failure.
+pub type MakeSink = Box<dyn FnMut() -> Result<Box<dyn Sink>, Error> + Send>;
+
 /// A pipeline at work.
 pub struct Task {
     pub name: String,
     pub source: Box<dyn Source>,
     pub chain: Chain,
-    /// makes the sink, and makes it anew after a failure
-    pub sink: Box<dyn FnMut() -> Result<Box<dyn Sink>, Error> + Send>,
+    pub sink: MakeSink,
+    /// the same for dead letters; None: no step sends any
+    pub dead_letters: Option<MakeSink>,
     pub store: Box<dyn OffsetStore>,
     pub options: TaskOptions,
     pub counters: Arc<Counters>,
@@ -63,12 +67,54 @@ const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// What lives from a start to the next error.
 struct Round {
     sink: Box<dyn Sink>,
+    letters: Option<Box<dyn Sink>>,
     ledger: Ledger,
     done: Vec<BlockId>,
     stored_at: Instant,
     watched_at: Instant,
     /// a block became durable, or an offset was stored
     moved: bool,
+}
+
+/// Which sink a block is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    Record,
+    Letter,
+}
+
+// === impl Round ===
+
+impl Round {
+    fn sink(&mut self, way: Way) -> Result<&mut dyn Sink, Error> {
+        match (way, &mut self.letters) {
+            (Way::Record, _) => Ok(self.sink.as_mut()),
+            (Way::Letter, Some(letters)) => Ok(letters.as_mut()),
+            (Way::Letter, None) => {
+                Err(Error::new("task.no-dead-letters", weir_api::Cure::None, "dead letters have no place to go"))
+            }
+        }
+    }
+
+    /// What became durable in either sink, for the ledger asks about both alike; `wait` is for the one.
+    fn poll(&mut self, way: Way, wait: Duration) -> Result<(), Error> {
+        let (records, letters) = match way {
+            Way::Record => (wait, Duration::ZERO),
+            Way::Letter => (Duration::ZERO, wait),
+        };
+        self.sink.poll(records, &mut self.done)?;
+        match &mut self.letters {
+            Some(sink) => sink.poll(letters, &mut self.done),
+            None => Ok(()),
+        }
+    }
+
+    fn flush(&mut self, deadline: Instant) -> Result<(), Error> {
+        if let Some(letters) = &mut self.letters {
+            letters.flush(deadline, &mut self.done)?
+        }
+        self.sink.flush(deadline, &mut self.done)
+    }
 }
 
 // === impl Stop ===
@@ -135,12 +181,13 @@ impl Task {
     fn round(&mut self, stop: &Stop, moved: &mut bool) -> Result<Outcome, Error> {
         self.counters.state(State::Starting);
         let sink = (self.sink)()?;
+        let letters = self.dead_letters.as_mut().map(|make| make()).transpose()?;
         let offset = self.store.load(&self.source.partition())?;
         self.source.start(offset.as_ref())?;
         self.counters.state(State::Running);
         let now = Instant::now();
         let (ledger, done) = (Ledger::default(), vec![]);
-        let mut round = Round { sink, ledger, done, stored_at: now, watched_at: now, moved: false };
+        let mut round = Round { sink, letters, ledger, done, stored_at: now, watched_at: now, moved: false };
         let result = self.turns(&mut round, stop);
         *moved = round.moved;
         let outcome = result?;
@@ -164,7 +211,7 @@ impl Task {
                     return Ok(Outcome::Ended);
                 }
             }
-            round.sink.poll(Duration::ZERO, &mut round.done)?;
+            round.poll(Way::Record, Duration::ZERO)?;
             self.acknowledge(round);
             if round.stored_at.elapsed() >= self.options.offset_interval {
                 self.commit(round)?;
@@ -188,15 +235,22 @@ impl Task {
         }
         for block in &blocks.blocks {
             round.ledger.block(block.id);
-            self.deliver(round, block, stop)?;
+            self.deliver(round, block, Way::Record, stop)?;
+        }
+        for block in &blocks.letters {
+            round.ledger.block(block.id);
+            self.deliver(round, block, Way::Letter, stop)?;
         }
         if let Some(failed) = blocks.failed {
             // what came before the row is made safe, so that a restart begins as near to it as it can
             self.drain(round)?;
             let message =
                 format!("`{}` failed for a row of `{}`: {}", failed.step, failed.stream, failed.failure.message);
-            let help =
-                format!("set `on-error = \"skip\"` for this step to go on without such rows ({})", failed.failure.code);
+            let help = format!(
+                "set `on-error = \"dead-letter\"` for this step to keep such rows aside, or \"skip\" to go on without \
+                     them ({})",
+                failed.failure.code
+            );
             return Err(Error::new("row.failed", weir_api::Cure::None, message).help(help));
         }
         if let Some(position) = end {
@@ -206,14 +260,14 @@ impl Task {
     }
 
     /// Hands a block over, as fast as the sink takes it. A slow sink slows the source, and nothing else grows.
-    fn deliver(&mut self, round: &mut Round, block: &Arc<weir_api::Block>, stop: &Stop) -> Result<(), Error> {
+    fn deliver(&mut self, round: &mut Round, block: &Arc<weir_api::Block>, way: Way, stop: &Stop) -> Result<(), Error> {
         let (mut from, mut alive, mut asked) = (0, Instant::now(), None);
         loop {
-            from = round.sink.deliver(block, from)?;
+            from = round.sink(way)?.deliver(block, from)?;
             if from >= block.records.len() {
                 return Ok(());
             }
-            round.sink.poll(WAIT_BUSY, &mut round.done)?;
+            round.poll(way, WAIT_BUSY)?;
             self.acknowledge(round);
             if alive.elapsed() >= KEEP_ALIVE {
                 self.commit(round)?;
@@ -231,7 +285,9 @@ impl Task {
         round.ledger.mark(position);
         let mut alive = Instant::now();
         while !round.ledger.is_empty() && !stop.is_asked() {
-            round.sink.poll(WAIT_BUSY, &mut round.done)?;
+            for way in [Way::Record, Way::Letter] {
+                round.poll(way, WAIT_BUSY)?;
+            }
             self.acknowledge(round);
             if alive.elapsed() >= KEEP_ALIVE {
                 self.source.keep_alive()?;
@@ -261,7 +317,7 @@ impl Task {
 
     /// Waits for everything that was handed over, and stores it.
     fn drain(&mut self, round: &mut Round) -> Result<(), Error> {
-        round.sink.flush(Instant::now() + self.options.drain, &mut round.done)?;
+        round.flush(Instant::now() + self.options.drain)?;
         self.acknowledge(round);
         self.commit(round)
     }

@@ -53,7 +53,7 @@ impl Transform for Counter {
         let errors = poisoned.map(|i| (i, Failure::new("poison", "a poisoned row"))).into_iter().collect();
         let chosen = (0..count).map(|i| (i / per_row) as u32).collect();
         let columns = vec![Column::Ints { valid: vec![], values }];
-        Ok(Applied { added: vec![], rows: Some(chosen), layouts: vec![], columns, errors })
+        Ok(Applied { rows: Some(chosen), columns, errors, ..Applied::default() })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{Limits, Module, binding, typed_json, weight, wit};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use weir_api::{Applied, Cure, Error, Transform};
-use weir_model::{Batch, Bind, BindError, Binding, Call, Failure, Fault, Shape};
+use weir_model::{Batch, Bind, BindError, Binding, Call, Failure, Fault, Name, Shape};
 
 pub(crate) struct Guest {
     module: Module,
@@ -29,6 +29,8 @@ pub(crate) struct Guest {
     batch: wit::Batch,
     scoop: Scoop,
     typed: typed_json::Reader,
+    /// what the call that failed last had logged
+    logged: Option<Name>,
 }
 
 /// Rows that did not come back.
@@ -66,7 +68,10 @@ impl Guest {
         let (shapes, scoop, typed) = Default::default();
         let batch = wit::Batch { shape: 0, rows: 0, columns: vec![] };
         let step = step.to_string();
-        Ok(Guest { module, step, options, limits, instance, serial: 1, shapes, is_ordered: false, batch, scoop, typed })
+        let (serial, is_ordered, logged) = (1, false, None);
+        let guest =
+            Guest { module, step, options, limits, instance, serial, shapes, is_ordered, batch, scoop, typed, logged };
+        Ok(guest)
     }
 
     /// An instance; a fresh one if need be. Err: it cannot be started or configured any more.
@@ -201,11 +206,19 @@ impl Guest {
             Ok(Ok(said)) => said,
             Ok(Err(refusal)) => return Ok(Err(Refused::Failure(binding::failure(&refusal)))),
             Err(stop) => {
+                self.logged = instance.logged();
                 self.instance = None;
                 return Ok(Err(Refused::Stop(stop)));
             }
         };
+        // looked at only where a row failed
+        self.logged = if said.errors.is_empty() { None } else { instance.logged() };
         let part = self.take(work, said, rows.len());
+        let logged = self.logged.clone();
+        let part = part.map(|mut part| {
+            part.logged(logged);
+            part
+        });
         Ok(part.map_err(|e| {
             self.instance = None;
             Refused::Stop(Stop::Output(e))
@@ -256,6 +269,7 @@ impl Guest {
         let is_late = work.began.elapsed() > self.limits.time_per_batch * MOST_TIMES;
         if at.len() < 2 || work.bound.said.ordered || is_late {
             whole.fail(at, &Failure::new(stop.code(), stop.message(&self.step, "apply")));
+            whole.logged(at, self.logged.take());
             return Ok(());
         }
         let (first, second) = at.split_at(at.len() / 2);
@@ -311,7 +325,7 @@ impl Guest {
 
     /// The numbers that layouts have in this program: those that were added since it was made are added to it now.
     fn applied(&self, work: &Work, part: Part) -> Result<Applied, Error> {
-        let Part { rows, layouts, columns, errors } = part;
+        let Part { rows, layouts, columns, errors, logs } = part;
         let mut added = vec![];
         let highest = layouts.iter().max().copied().unwrap_or(0);
         let step = work.calls.get(work.rows.first().map_or(0, |r| r.0 as usize)).map(|c| c.step);
@@ -326,7 +340,7 @@ impl Guest {
             };
             added = bound.binding.layouts.get(least as usize..).unwrap_or_default().to_vec();
         }
-        Ok(Applied { added, rows, layouts, columns, errors })
+        Ok(Applied { added, rows, layouts, columns, errors, logs })
     }
 }
 
@@ -352,6 +366,10 @@ impl Bind for Guest {
 }
 
 impl Transform for Guest {
+    fn module(&self) -> Option<String> {
+        Some(format!("{}@sha256:{}", self.module.name(), self.module.digest()))
+    }
+
     fn apply(&mut self, calls: &[Call], batch: &Batch, rows: &[(u16, u32)]) -> Result<Applied, Error> {
         let Some(call) = rows.first().and_then(|r| calls.get(r.0 as usize)) else { return Ok(Applied::default()) };
         let bound = self.recall(call.shape, call)?;

@@ -5,6 +5,7 @@ use crate::log::{Log, shorten};
 use crate::{Engine, Limits, wit};
 use std::time::Duration;
 use wasmtime::{FrameInfo, Store, Trap, WasmBacktrace};
+use weir_model::Name;
 
 /// What the guest can reach of us.
 pub(crate) struct Host {
@@ -85,6 +86,11 @@ impl Instance {
         self.store.data().budget.used
     }
 
+    /// What the guest logged in its last call of `apply`.
+    pub fn logged(&self) -> Option<Name> {
+        self.store.data().log.recent()
+    }
+
     pub fn describe(&mut self) -> Result<wit::Manifest, Stop> {
         self.call(None, |guest, store| guest.weir_transform_transform().call_describe(store))
     }
@@ -121,7 +127,9 @@ impl Instance {
         f: impl FnOnce(&wit::Transformer, &mut Store<Host>) -> wasmtime::Result<T>,
     ) -> Result<T, Stop> {
         let time = time.unwrap_or(self.time);
-        self.store.data_mut().budget.refused = false;
+        let host = self.store.data_mut();
+        host.budget.refused = false;
+        host.log.begin();
         self.store.set_hostcall_fuel(self.lifted);
         self.store.set_epoch_deadline(Limits::ticks(time));
         match f(&self.guest, &mut self.store) {

@@ -2,7 +2,7 @@
 
 use crate::compute::{self, append};
 use crate::{binding, typed_json, wit};
-use weir_model::{Binding, Column, Failure};
+use weir_model::{Binding, Column, Failure, Name};
 
 /// A checked output, or several of them put together. Layouts are numbered as the shape numbers them.
 #[derive(Default)]
@@ -11,6 +11,8 @@ pub(crate) struct Part {
     pub layouts: Vec<u32>,
     pub columns: Vec<Column>,
     pub errors: Vec<(u32, Failure)>,
+    /// what was logged while a row failed
+    pub logs: Vec<(u32, Name)>,
 }
 
 /// Parts of one batch, in its order.
@@ -19,6 +21,7 @@ pub(crate) struct Whole {
     layouts: Vec<u32>,
     columns: Vec<Column>,
     errors: Vec<(u32, Failure)>,
+    logs: Vec<(u32, Name)>,
 }
 
 // === impl Part ===
@@ -70,13 +73,20 @@ impl Part {
             }
         }
         once(&mut errors);
-        Ok(Part { rows: said.rows, layouts, columns, errors })
+        Ok(Part { rows: said.rows, layouts, columns, errors, logs: vec![] })
+    }
+
+    /// Notes what was logged in the call that made this part; lines of a call that failed several rows are about none of them alone.
+    pub fn logged(&mut self, lines: Option<Name>) {
+        if let (Some(lines), [(row, _)]) = (lines, self.errors.as_slice()) {
+            self.logs.push((*row, lines))
+        }
     }
 
     /// Every one of `rows` rows failed.
     pub fn failed(rows: usize, computes: usize, failure: &Failure) -> Part {
         let errors = (0..rows as u32).map(|r| (r, failure.clone())).collect();
-        Part { rows: Some(vec![]), layouts: vec![], columns: vec![Column::Null; computes], errors }
+        Part { rows: Some(vec![]), layouts: vec![], columns: vec![Column::Null; computes], errors, logs: vec![] }
     }
 }
 
@@ -90,7 +100,8 @@ fn once(errors: &mut Vec<(u32, Failure)>) {
 
 impl Whole {
     pub fn new(computes: usize) -> Self {
-        Whole { rows: vec![], layouts: vec![], columns: vec![Column::Null; computes], errors: vec![] }
+        let columns = vec![Column::Null; computes];
+        Whole { rows: vec![], layouts: vec![], columns, errors: vec![], logs: vec![] }
     }
 
     /// A part that was made of the rows `at`, which follow those of all parts before.
@@ -109,6 +120,7 @@ impl Whole {
         for (to, from) in self.columns.iter_mut().zip(part.columns) {
             append(to, before, from, more)
         }
+        self.logs.extend(part.logs.into_iter().filter_map(|(r, l)| Some((place(&r)?, l))));
         self.errors.extend(part.errors.into_iter().filter_map(|(r, f)| Some((place(&r)?, f))));
     }
 
@@ -116,8 +128,16 @@ impl Whole {
         self.errors.extend(at.iter().map(|r| (*r, failure.clone())));
     }
 
+    /// The lines of the call that failed a single row.
+    pub fn logged(&mut self, at: &[u32], lines: Option<Name>) {
+        if let (Some(lines), [row]) = (lines, at) {
+            self.logs.push((*row, lines))
+        }
+    }
+
     pub fn into_part(mut self) -> Part {
         once(&mut self.errors);
-        Part { rows: Some(self.rows), layouts: self.layouts, columns: self.columns, errors: self.errors }
+        let Whole { rows, layouts, columns, errors, logs } = self;
+        Part { rows: Some(rows), layouts, columns, errors, logs }
     }
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test uses its part
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, Headers};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ pub struct Record {
     pub key: Option<String>,
     pub value: Option<String>,
     pub offset: i64,
+    pub headers: Vec<(String, String)>,
 }
 
 impl Record {
@@ -54,7 +56,9 @@ pub fn read(bootstrap: &str, name: &str) -> Vec<Record> {
     while !left.is_empty() {
         let m = consumer.poll(LIMIT).expect("a record in time").expect("a record");
         let text = |b: Option<&[u8]>| b.map(|b| String::from_utf8_lossy(b).into_owned());
-        out.push(Record { key: text(m.key()), value: text(m.payload()), offset: m.offset() });
+        let header = |h: Header<&[u8]>| (h.key.to_string(), text(h.value).unwrap_or_default());
+        let headers = m.headers().map(|all| all.iter().map(header).collect()).unwrap_or_default();
+        out.push(Record { key: text(m.key()), value: text(m.payload()), offset: m.offset(), headers });
         if left.get(&m.partition()).is_some_and(|(_, high)| m.offset() + 1 >= *high) {
             left.remove(&m.partition());
         }

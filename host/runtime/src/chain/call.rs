@@ -2,7 +2,8 @@
 //! records of one row leave in their order although some of them went to a guest and others did not (invariant 5).
 
 use super::columns::{append, pick, repeat, scatter};
-use super::{Bound, Chain, Decided, RowFailure, broken};
+use super::{Bound, Chain, Decided, broken};
+use crate::failures::Failed;
 use std::sync::Arc;
 use weir_api::{Applied, Error};
 use weir_model::{Batch, Bind, Call, Column, Pick, Program, Stream};
@@ -36,7 +37,7 @@ impl Chain {
         let Some(step) = self.steps.get_mut(index as usize).filter(|_| !rows.is_empty()) else {
             return Err(broken(&"?".into(), &batch.stream.name, "a step that the chain does not have"));
         };
-        let (name, on_error) = (step.name.clone(), step.on_error);
+        let name = step.name.clone();
         let mut applied = step.transform.apply(&bound.program.calls, batch, &rows)?;
         for edits in &applied.added {
             self.add(bound, &batch.stream.clone(), index, shape, edits)?;
@@ -45,8 +46,10 @@ impl Chain {
         for (i, failure) in applied.errors.drain(..) {
             let Some(pick) = asked.get(i as usize) else { continue };
             failed.get_mut(i as usize).into_iter().for_each(|f| *f = true);
-            let failed = RowFailure { step: name.clone(), stream: batch.stream.name.clone(), failure };
-            decided.failures.push((pick.origin, failed, on_error));
+            let Some(call) = bound.program.calls.get(pick.layout as usize) else { continue };
+            let log = applied.logs.iter().find(|(row, _)| *row == i).map(|(_, lines)| lines.clone());
+            let (row, origin, step, layout) = (pick.row, pick.origin, Some(index), call.layout.clone());
+            decided.failures.push(Failed { row, origin, step, layout, failure, log });
         }
         let taken = take_back(&bound.program, batch, decided, &asked, &failed, applied);
         taken.ok_or_else(|| broken(&name, &batch.stream.name, "a layout that it does not have"))
@@ -61,7 +64,7 @@ impl Chain {
         shape: u32,
         edits: &[weir_model::Edit],
     ) -> Result<(), Error> {
-        let name = self.step(step).0;
+        let name = self.step_name(step);
         for call in 0..bound.program.calls.len() {
             let Some(c) = bound.program.calls.get(call) else { continue };
             if (c.step, c.shape) != (step, shape) {

@@ -4,20 +4,12 @@ mod call;
 mod columns;
 
 use crate::blocks::{BlockWriter, Blocks};
+use crate::failures::{Failed, Failures, OnError, Stage};
+use crate::letters::Reports;
 use std::collections::HashMap;
 use std::sync::Arc;
 use weir_api::{Error, Route, Transform};
-use weir_model::{Batch, Converter, Decision, Failure, Name, Pick, Program, Stream, Window, Writer};
-
-/// What becomes of a row that a step refuses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum OnError {
-    /// the task ends at that row
-    #[default]
-    Fail,
-    /// the row is dropped and counted
-    Skip,
-}
+use weir_model::{Batch, Converter, Decision, Failure, Layout, Name, Pick, Program, Stream, Window, Writer};
 
 /// A transform in its place.
 pub struct Step {
@@ -37,22 +29,13 @@ pub struct Converters {
     pub on_error: OnError,
 }
 
-/// A row that no step and no converter could take: which, where, and why. Holds no value of it (invariant 8).
-#[derive(Clone, PartialEq, Debug)]
-pub struct RowFailure {
-    /// "filter", or "converter"
-    pub step: Name,
-    /// the stream, for people: "public.orders"
-    pub stream: Name,
-    pub failure: Failure,
-}
-
 /// A chain, and what it has bound and compiled so far.
 pub struct Chain {
     steps: Vec<Step>,
     converters: Converters,
     bound: HashMap<u64, Bound>,
     blocks: BlockWriter,
+    failures: Failures,
     decisions: Vec<Decided>,
 }
 
@@ -70,7 +53,7 @@ struct Decided {
     /// the next of the picks, failures, while runs are walked
     pick: usize,
     fail: usize,
-    failures: Vec<(u32, RowFailure, OnError)>,
+    failures: Vec<Failed>,
 }
 
 /// Streams bound at one time. Beyond it those of old schemas are let go; they are bound again if they come back.
@@ -81,7 +64,19 @@ const MOST_STREAMS: usize = 10_000;
 impl Chain {
     /// `block_bytes`: a block is cut when it holds so many.
     pub fn new(steps: Vec<Step>, converters: Converters, block_bytes: usize) -> Self {
-        Chain { steps, converters, bound: HashMap::new(), blocks: BlockWriter::new(block_bytes), decisions: vec![] }
+        let blocks = BlockWriter::new(block_bytes);
+        let stage = |s: &Step| {
+            let module = s.transform.module().map(Name::from);
+            Stage { name: s.name.clone(), module, on_error: s.on_error }
+        };
+        let failures = Failures::new(steps.iter().map(stage).collect(), converters.on_error, blocks.beside());
+        Chain { steps, converters, bound: HashMap::new(), blocks, failures, decisions: vec![] }
+    }
+
+    /// Says where rows that fail are told of; without, [`OnError::DeadLetter`] is [`OnError::Fail`].
+    pub fn reporting(mut self, reports: Reports) -> Self {
+        self.failures.report(reports);
+        self
     }
 
     /// Runs a window. Err: the chain itself cannot go on (a transform broke its contract, a layout cannot be written).
@@ -93,6 +88,7 @@ impl Chain {
             self.decide(batch, decided, &mut result)?;
         }
         self.write(window, &mut decisions, &mut result);
+        result.records = result.blocks.iter().map(|b| b.records.len() as u64).sum();
         self.decisions = decisions;
         Ok(result)
     }
@@ -107,14 +103,14 @@ impl Chain {
                 *result.dropped.entry(name.clone()).or_default() += 1
             }
         }
-        for (row, failure) in &decided.decision.failed {
-            if let Some((step, failure)) = bound.program.failures.get(*failure as usize) {
-                let (name, on_error) = self.step(*step);
-                let failed = RowFailure { step: name, stream: batch.stream.name.clone(), failure: failure.clone() };
-                decided.failures.push((*row, failed, on_error))
+        for refused in &decided.decision.failed {
+            if let Some(refusal) = bound.program.failures.get(refused.refusal as usize) {
+                let (layout, failure) = (refusal.layout.clone(), refusal.failure.clone());
+                let (row, origin, step) = (refused.row, refused.origin, Some(refusal.step));
+                decided.failures.push(Failed { row, origin, step, layout, failure, log: None })
             }
         }
-        decided.failures.sort_by_key(|f| f.0);
+        decided.failures.sort_by_key(|f| f.origin);
         bound.writers.iter_mut().for_each(Writer::forget);
         self.bound.insert(batch.stream.id, bound);
         done
@@ -130,11 +126,7 @@ impl Chain {
 
     /// A step's name, for counters.
     pub fn step_name(&self, index: u16) -> Name {
-        self.step(index).0
-    }
-
-    fn step(&self, index: u16) -> (Name, OnError) {
-        self.steps.get(index as usize).map_or(("".into(), OnError::Fail), |s| (s.name.clone(), s.on_error))
+        self.steps.get(index as usize).map_or_else(|| "".into(), |s| s.name.clone())
     }
 
     /// Binds the stream to every step, and compiles the writers of what comes out.
@@ -183,28 +175,30 @@ impl Chain {
             let at = run.batch as usize;
             let (Some(batch), Some(decided)) = (window.batches.get(at), decisions.get_mut(at)) else { continue };
             let Some(bound) = self.bound.get_mut(&batch.stream.id) else { continue };
-            let stop = decided.fail_until(run.to, result);
-            while let Some(pick) = decided.decision.picks.get(decided.pick) {
+            let stop = decided.first_fatal(run.to, &self.failures);
+            while let Some(pick) = decided.decision.picks.get(decided.pick).copied() {
                 if pick.origin >= stop {
                     break;
                 }
                 decided.pick += 1;
                 let Some(writer) = bound.writers.get_mut(pick.layout as usize) else { continue };
-                let Err(e) = self.blocks.write(writer, batch, pick.row, result) else { continue };
-                let failed = unwritten(batch, &e);
-                match self.converters.on_error {
-                    OnError::Skip => *result.skipped.entry(failed.step).or_default() += 1,
-                    OnError::Fail => {
-                        result.failed = Some(failed);
-                        break;
-                    }
+                let Err(e) = self.blocks.write(writer, batch, pick.row, &mut result.blocks) else { continue };
+                let Some(layout) = bound.program.layouts.get(pick.layout as usize) else { continue };
+                // letters leave in the order of their rows too
+                decided.settle(pick.origin, batch, &mut self.failures, result);
+                if self.failures.take(&unwritten(&pick, layout, &e), batch, result) {
+                    break;
                 }
+            }
+            if result.failed.is_none() {
+                decided.settle(run.to, batch, &mut self.failures, result);
             }
             if result.failed.is_some() {
                 break;
             }
         }
-        self.blocks.cut(result);
+        self.blocks.cut(&mut result.blocks);
+        self.failures.cut(result);
     }
 }
 
@@ -213,14 +207,12 @@ fn broken(step: &Name, stream: &Name, why: &str) -> Error {
         .help("the transform returned a binding that does not fit the record: this is a fault of the transform")
 }
 
-fn unwritten(batch: &Batch, e: &weir_model::RowError) -> RowFailure {
+fn unwritten(pick: &Pick, layout: &Layout, e: &weir_model::RowError) -> Failed {
     let place = if e.place.is_empty() { e.part.to_string() } else { format!("{}.{}", e.part, e.place) };
     let message = format!("`{place}` holds a value that its schema does not allow");
-    RowFailure {
-        step: "converter".into(),
-        stream: batch.stream.name.clone(),
-        failure: Failure::new("org.apache.kafka.connect.errors.DataException", message),
-    }
+    let failure = Failure::new("org.apache.kafka.connect.errors.DataException", message);
+    let (row, origin, layout) = (pick.row, pick.origin, Arc::new(layout.clone()));
+    Failed { row, origin, step: None, layout, failure, log: None }
 }
 
 // === impl Decided ===
@@ -232,21 +224,19 @@ impl Decided {
         (self.pick, self.fail) = (0, 0);
     }
 
-    /// Counts the rows before `to` that failed; the row that ends the task, or `to`.
-    fn fail_until(&mut self, to: u32, result: &mut Blocks) -> u32 {
-        while let Some((row, failed, on_error)) = self.failures.get(self.fail) {
-            if *row >= to {
-                break;
-            }
+    /// The first row before `to` that ends the task, or `to`.
+    fn first_fatal(&self, to: u32, failures: &Failures) -> u32 {
+        let ahead = self.failures.iter().skip(self.fail).take_while(|f| f.origin < to);
+        ahead.filter(|f| failures.is_fatal(f)).map(|f| f.origin).next().unwrap_or(to)
+    }
+
+    /// Does what is to be done about the rows before `to` that failed, up to one that ends the task.
+    fn settle(&mut self, to: u32, batch: &Batch, failures: &mut Failures, result: &mut Blocks) {
+        while let Some(failed) = self.failures.get(self.fail).filter(|f| f.origin < to) {
             self.fail += 1;
-            match on_error {
-                OnError::Fail => {
-                    result.failed = Some(failed.clone());
-                    return *row;
-                }
-                OnError::Skip => *result.skipped.entry(failed.step.clone()).or_default() += 1,
+            if failures.take(failed, batch, result) {
+                return;
             }
         }
-        to
     }
 }

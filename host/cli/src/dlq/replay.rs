@@ -1,0 +1,220 @@
+//! `weir dlq replay`: letters through the chain again, from the step that failed on, into the pipeline's sink.
+
+use super::letter::Letter;
+use super::replayed::{Marks, Replayed};
+use super::rows::Rows;
+use super::{place, ready};
+use crate::args::{Common, Replay};
+use crate::connectors;
+use crate::failure::Failure;
+use crate::file;
+use crate::guests::Guests;
+use crate::output::{Done, confirmed};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use weir_api::{Cure, Error, Sink};
+use weir_config::Plan;
+use weir_runtime::{Blocks, CONVERTER, Chain, OnError, RowFailure};
+
+/// A letter is a block of its own, and each has so much room.
+const BLOCK_BYTES: usize = 16 << 10;
+/// Letters that are sent before they are noted.
+const LETTERS_A_TIME: usize = 500;
+/// How long the sink may take for them.
+const LIMIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_millis(5);
+/// Steps in a row that letters are sent through; letters of another step wait for what is under way.
+type Through = (usize, Chain);
+
+/// What became of the letters.
+#[derive(Default)]
+struct Outcome {
+    replayed: usize,
+    records: u64,
+    /// (step, code) of those that fail again
+    failed: BTreeMap<(String, String), usize>,
+}
+
+/// Letters on their way.
+struct Replaying<'a> {
+    plan: &'a Plan,
+    guests: &'a Guests,
+    /// None: it is only looked at what would be sent
+    out: Option<(Box<dyn Sink>, Marks)>,
+    rows: Rows,
+    through: Option<Through>,
+    under_way: Vec<Letter>,
+    outcome: Outcome,
+}
+
+pub fn run(args: &Replay, common: &Common) -> Result<Done, Failure> {
+    let guests = common.guests()?;
+    let plans = file::plans(&args.files(), &guests)?;
+    let [plan] = plans.as_slice() else { return Err(Error::input("dlq.one-pipeline", "give one pipeline").into()) };
+    let plan = ready(plan)?;
+    let known = Replayed::load(&common.data_dir(), &plan.name)?;
+    let mut count = 0usize;
+    waiting(&plan, args, &known, &mut |_| {
+        count += 1;
+        Ok(())
+    })?;
+    if count == 0 {
+        let result = told(&plan, &Outcome::default(), args.dry_run);
+        return Ok(Done { summary: "nothing to send again".into(), text: String::new(), result });
+    }
+    if !args.dry_run {
+        eprintln!("this sends {count} letters of `{}` again, from the step that failed on", plan.name);
+        eprintln!("their records come behind those that were sent since, also of the same key");
+        if !args.yes && !confirmed()? {
+            return Err(Error::input("dlq.not-confirmed", "nothing was sent").help("say `y`, or give --yes").into());
+        }
+    }
+    // the marks are held from here on, and read again: what another replay sent meanwhile is not sent twice
+    let marks = if args.dry_run { None } else { Some(known.open()?) };
+    let known = Replayed::load(&common.data_dir(), &plan.name)?;
+    let out = marks.map(|marks| Ok::<_, Error>((connectors::sink(&plan)?, marks))).transpose()?;
+    let (rows, through, under_way, outcome) = Default::default();
+    let mut replaying = Replaying { plan: &plan, guests: &guests, out, rows, through, under_way, outcome };
+    let mut left = count;
+    // read as they are sent: there may be more of them than there is memory
+    let sent = waiting(&plan, args, &known, &mut |letter| match left {
+        0 => Ok(()),
+        _ => {
+            left -= 1;
+            replaying.send(letter)
+        }
+    });
+    // what was sent is noted also where another letter could not be
+    replaying.settle()?;
+    sent?;
+    Ok(done(&plan, &replaying.outcome, args.dry_run))
+}
+
+/// Letters that are wanted and were not sent again yet.
+fn waiting(
+    plan: &Plan,
+    args: &Replay,
+    known: &Replayed,
+    each: &mut dyn FnMut(Letter) -> Result<(), Error>,
+) -> Result<(), Error> {
+    place::read(plan, &mut |letter| match args.selection.takes(&letter) && !known.has(&letter) {
+        true => each(letter),
+        false => Ok(()),
+    })
+}
+
+fn done(plan: &Plan, outcome: &Outcome, dry_run: bool) -> Done {
+    let Outcome { replayed, records, failed } = outcome;
+    let verb = if dry_run { "would be sent" } else { "sent" };
+    let summary = format!("{replayed} letters {verb} again, {records} records");
+    let mut text = format!("{summary}\n");
+    for ((step, code), n) in failed {
+        text.push_str(&format!("{n} letters fail again: {step}\t{code}\n"))
+    }
+    Done { summary, text, result: told(plan, outcome, dry_run) }
+}
+
+fn told(plan: &Plan, outcome: &Outcome, dry_run: bool) -> Value {
+    let failed: Vec<Value> =
+        outcome.failed.iter().map(|((step, code), n)| json!({"step": step, "code": code, "letters": n})).collect();
+    let Outcome { replayed, records, .. } = outcome;
+    json!({"pipeline": plan.name, "dry-run": dry_run, "replayed": replayed, "records": records, "failed": failed})
+}
+
+// === impl Replaying ===
+
+impl Replaying<'_> {
+    fn send(&mut self, letter: Letter) -> Result<(), Error> {
+        let first = step(self.plan, &letter)?;
+        if self.through.as_ref().is_none_or(|(at, _)| *at != first) {
+            // numbers of blocks begin anew with each chain
+            self.settle()?;
+            self.through = Some((first, chain(self.plan, self.guests, first)?));
+        }
+        let mut window = match self.rows.window(&letter) {
+            Ok(window) => window,
+            Err(why) => {
+                let message = format!("the letter {} cannot be sent again: {why}", letter.place());
+                tracing::warn!("{message}");
+                self.fails(letter.step, "dlq.unreadable".into());
+                return Ok(());
+            }
+        };
+        let Some((_, chain)) = &mut self.through else { return Ok(()) };
+        let blocks = chain.run(&mut window)?;
+        if let Some(RowFailure { step, failure, .. }) = blocks.failed {
+            self.fails(step.to_string(), failure.code.to_string());
+            return Ok(());
+        }
+        self.deliver(&blocks)?;
+        self.outcome.replayed += 1;
+        self.outcome.records += blocks.records;
+        self.under_way.push(letter);
+        if self.under_way.len() >= LETTERS_A_TIME {
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    fn fails(&mut self, step: String, code: String) {
+        *self.outcome.failed.entry((step, code)).or_default() += 1
+    }
+
+    fn deliver(&mut self, blocks: &Blocks) -> Result<(), Error> {
+        let Some((sink, _)) = &mut self.out else { return Ok(()) };
+        let deadline = Instant::now() + LIMIT;
+        for block in &blocks.blocks {
+            let mut from = 0;
+            while from < block.records.len() {
+                from = sink.deliver(block, from)?;
+                sink.poll(if from < block.records.len() { WAIT } else { Duration::ZERO }, &mut vec![])?;
+                if Instant::now() > deadline {
+                    let message = format!("the sink took nothing for {} s", LIMIT.as_secs());
+                    return Err(Error::new("dlq.undelivered", Cure::None, message)
+                        .help("what was not sent stays among the letters: replay again"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until what was sent is durable, and notes it only then.
+    fn settle(&mut self) -> Result<(), Error> {
+        let letters = std::mem::take(&mut self.under_way);
+        match &mut self.out {
+            Some((sink, marks)) if !letters.is_empty() => {
+                sink.flush(Instant::now() + LIMIT, &mut vec![])?;
+                marks.add(&letters)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The first step that the letter goes through again.
+fn step(plan: &Plan, letter: &Letter) -> Result<usize, Error> {
+    let at = plan.transforms.iter().position(|t| t.name == letter.step);
+    match at {
+        Some(at) if letter.module.is_some() || letter.step != CONVERTER => Ok(at),
+        _ if letter.step == CONVERTER => Ok(plan.transforms.len()),
+        _ => {
+            let message =
+                format!("`{}` has no step `{}`, which the letter {} failed in", plan.name, letter.step, letter.place());
+            let names: Vec<&str> = plan.transforms.iter().map(|t| t.name.as_str()).collect();
+            let steps = if names.is_empty() { "none".into() } else { names.join(", ") };
+            Err(Error::input("dlq.no-such-step", message)
+                .help(format!("give the step its old name again, or choose letters with --step (there are: {steps})")))
+        }
+    }
+}
+
+/// The steps from `first` on; a letter that fails again stays one.
+fn chain(plan: &Plan, guests: &Guests, first: usize) -> Result<Chain, Error> {
+    let mut rest = plan.clone();
+    rest.transforms.drain(..first.min(plan.transforms.len()));
+    let mut steps = connectors::steps(&rest, guests)?;
+    steps.iter_mut().for_each(|s| s.on_error = OnError::Fail);
+    let converters = weir_runtime::Converters { on_error: OnError::Fail, ..connectors::converters(plan)? };
+    Ok(Chain::new(steps, converters, BLOCK_BYTES))
+}
