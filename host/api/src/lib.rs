@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod error;
+pub mod failpoint;
 pub mod sink;
 pub mod source;
 pub mod transform;

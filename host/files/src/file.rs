@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use weir_api::failpoint::{self, Point};
 use weir_api::{Block, BlockId, ConfigDef, Error, Key, KeyType, Settings, Sink};
 
 pub static KEYS: ConfigDef = ConfigDef {
@@ -87,8 +88,12 @@ impl Sheet {
 
 impl Paper for Sheet {
     fn put(&mut self, lines: &[u8]) -> Result<(), Error> {
-        match self.file.write_all(lines).and_then(|()| self.file.sync_data()) {
+        failpoint::reach(Point::LinesBefore);
+        let written = self.file.write_all(lines);
+        failpoint::reach(Point::LinesAfter);
+        match written.and_then(|()| self.file.sync_data()) {
             Ok(()) => {
+                failpoint::reach(Point::LinesSynced);
                 self.len += lines.len() as u64;
                 Ok(())
             }

@@ -19,6 +19,7 @@ use crate::streaming::{Streaming, now_ns};
 use crate::{ConnectOptions, Connection};
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
+use weir_api::failpoint::{self, Point};
 use weir_api::{Error, Limit, Offset, Poll, Position, Progress, Settings, Source};
 use weir_model::Window;
 
@@ -77,6 +78,7 @@ impl Postgres {
         let all = catalogue::tables(&mut sql)?;
         let captured: Vec<_> = all.into_iter().filter(|(s, t)| config.filter.takes(s, t)).collect();
         publication::ensure(&mut sql, &config.publication, config.autocreate, &captured, config.via_root)?;
+        failpoint::reach(Point::PublicationMade);
         let slot = self.look(&mut sql)?;
         if let Some(pid) = slot.as_ref().and_then(|s| s.active_pid) {
             // said before a snapshot is read in vain
@@ -149,6 +151,7 @@ impl Postgres {
                 slot::create(&mut replication, &name, true, true)?
             }
         };
+        failpoint::reach(Point::SlotMade);
         let lsn = created.consistent_point;
         // what consumers have is of use where the log from there on is
         let known = offset.and_then(known).filter(|k| streams && k.complete <= lsn);
@@ -234,6 +237,7 @@ impl Postgres {
         let State::Snapshot { snapshot, last_commit, .. } = std::mem::replace(&mut self.state, State::Ended) else {
             return Ok(Poll::End);
         };
+        failpoint::reach(Point::SnapshotRead);
         let progress = snapshot.progress();
         info!(rows = progress.rows, tables = progress.tables, "the snapshot is complete");
         let place = Place { complete: snapshot.lsn(), last_commit, ..Place::default() };
@@ -263,12 +267,17 @@ impl Postgres {
             },
             State::Snapshot { snapshot, last_commit, announced: announced @ false } => {
                 *announced = true;
+                failpoint::reach(Point::SnapshotImported);
                 Ok(Poll::Store(snapshot.way().position(Some(0), *last_commit)))
             }
             State::Snapshot { snapshot, last_commit, .. } => {
+                failpoint::reach(Point::SnapshotAnnounced);
                 window.batches.clear();
                 match snapshot.read(wait, window, now_ns())? {
                     Read::Rows(parts) => {
+                        if parts.is_some() {
+                            failpoint::reach(Point::PartDone);
+                        }
                         let position = parts.map(|n| snapshot.way().position(Some(n), *last_commit));
                         Ok(Poll::Window(position))
                     }
@@ -284,6 +293,7 @@ impl Postgres {
         let State::Between { streaming, snapshot } = std::mem::replace(&mut self.state, State::Ended) else {
             return Poll::End;
         };
+        failpoint::reach(Point::BetweenDone);
         let last_commit = streaming.reached().map_or(0, |place| place.last_commit);
         streaming.stop();
         self.state = State::Snapshot { snapshot, last_commit, announced: false };

@@ -10,6 +10,7 @@ use crate::{ConnectOptions, Connection, Replication};
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tracing::info;
+use weir_api::failpoint::{self, Point};
 use weir_api::{Error, Limit, Poll, Position};
 use weir_model::Window;
 
@@ -67,6 +68,7 @@ impl Streaming {
         options.extend(config.stream.options());
         let start = place.complete;
         let replication = replication.into_replication(&config.slot, start, &options)?;
+        failpoint::reach(Point::StreamBegun);
         info!(slot = config.slot, lsn = start, in_progress = bounds.is_some(), "streaming");
         let connect = config.connect.clone();
         Ok(Streaming {
@@ -159,7 +161,10 @@ impl Streaming {
 
     pub fn tell(&mut self) -> Result<(), Error> {
         self.told = Instant::now();
-        self.replication.send_status(self.confirmed, self.confirmed, self.confirmed, false)
+        failpoint::reach(Point::StatusBefore);
+        self.replication.send_status(self.confirmed, self.confirmed, self.confirmed, false)?;
+        failpoint::reach(Point::StatusAfter);
+        Ok(())
     }
 
     /// In order, if the server is still there.

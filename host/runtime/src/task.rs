@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
+use weir_api::failpoint::{self, Point};
 use weir_api::{BlockId, Error, Limit, Offset, Poll, Position, Sink, Source};
 use weir_model::Window;
 
@@ -235,6 +236,7 @@ impl Task {
         end: Option<Position>,
         stop: &Stop,
     ) -> Result<(), Error> {
+        failpoint::reach(Point::WindowRead);
         let blocks = self.chain.run(window)?;
         self.counters.window(&blocks, |step| self.chain.step_name(step));
         if let Some(ms) = last_change(window) {
@@ -242,11 +244,14 @@ impl Task {
         }
         for block in &blocks.blocks {
             round.ledger.block(block.id);
+            failpoint::reach(Point::BlockBefore);
             self.deliver(round, block, Way::Record, stop)?;
+            failpoint::reach(Point::BlockAfter);
         }
         for block in &blocks.letters {
             round.ledger.block(block.id);
             self.deliver(round, block, Way::Letter, stop)?;
+            failpoint::reach(Point::LetterAfter);
         }
         if let Some(failed) = blocks.failed {
             // what came before the row is made safe, so that a restart begins as near to it as it can
@@ -306,7 +311,10 @@ impl Task {
 
     fn acknowledge(&mut self, round: &mut Round) {
         self.counters.durable(round.done.len() as u64);
-        round.moved |= !round.done.is_empty();
+        if !round.done.is_empty() {
+            failpoint::reach(Point::BlockDurable);
+            round.moved = true;
+        }
         for id in round.done.drain(..) {
             round.ledger.done(id)
         }
@@ -316,7 +324,9 @@ impl Task {
     fn commit(&mut self, round: &mut Round) -> Result<(), Error> {
         round.stored_at = Instant::now();
         let Some(position) = round.ledger.take_safe() else { return Ok(()) };
+        failpoint::reach(Point::SaveBefore);
         self.store.save(&self.source.partition(), &self.source.offset(&position))?;
+        failpoint::reach(Point::SaveAfter);
         self.counters.stored();
         round.moved = true;
         self.source.confirm(&position)

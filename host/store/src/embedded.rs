@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use weir_api::Error;
+use weir_api::failpoint::{self, Point};
 
 /// Version of what is written into the file; a newer one is refused.
 pub const FORMAT: u64 = 1;
@@ -267,7 +268,9 @@ fn write(database: &Database, pipeline: &str, change: &Change<'_>) -> Result<(),
             };
         }
     }
+    failpoint::reach(Point::StoreCommitBefore);
     transaction.commit()?;
+    failpoint::reach(Point::StoreCommitAfter);
     Ok(())
 }
 

@@ -54,6 +54,10 @@ impl Place {
     pub fn start_with(&self, args: &[&str]) -> Weir {
         self.spawn(args, Stdio::null())
     }
+    /// The same with more in its environment.
+    pub fn start_under(&self, args: &[&str], env: &[(&str, &str)]) -> Weir {
+        self.spawn_under(args, Stdio::null(), env)
+    }
     /// The same with standard output at the end of a file.
     pub fn start_into(&self, args: &[&str], output: &str) -> Weir {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(self.path(output)).expect("a file");
@@ -66,9 +70,13 @@ impl Place {
         (weir, out)
     }
     fn spawn(&self, args: &[&str], stdout: Stdio) -> Weir {
+        self.spawn_under(args, stdout, &[])
+    }
+    fn spawn_under(&self, args: &[&str], stdout: Stdio, env: &[(&str, &str)]) -> Weir {
         let log = self.path("weir.log");
         let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log");
-        let child = self.command(args).stdout(stdout).stderr(stderr).spawn().expect("weir starts");
+        let child =
+            self.command(args).envs(env.iter().copied()).stdout(stdout).stderr(stderr).spawn().expect("weir starts");
         Weir { child, log }
     }
 }

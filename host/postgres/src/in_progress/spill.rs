@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use weir_api::Error;
+use weir_api::failpoint::{self, Point};
 
 /// A file that cannot be written or read: the stream goes on without one.
 pub const FAILED: &str = "postgres.spill";
@@ -69,7 +70,10 @@ impl Spill {
         // rows lie in it: nobody else reads them
         let open = || File::options().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path);
         match made.and_then(|()| open()) {
-            Ok(file) => Ok(Spill { file, path, written: 0, read: 0 }),
+            Ok(file) => {
+                failpoint::reach(Point::SpillMade);
+                Ok(Spill { file, path, written: 0, read: 0 })
+            }
             Err(e) => Err(failed("made", &path, &e)),
         }
     }
@@ -83,6 +87,7 @@ impl Spill {
         let result = self.file.write_all(&header).and_then(|()| self.file.write_all(block));
         result.map_err(|e| failed("written", &self.path, &e))?;
         self.written += 1;
+        failpoint::reach(Point::SpillWritten);
         Ok(())
     }
 
@@ -111,6 +116,7 @@ impl Spill {
             return Err(corrupt(path));
         }
         self.read += 1;
+        failpoint::reach(Point::SpillRead);
         Ok(true)
     }
 }
@@ -119,6 +125,7 @@ impl Drop for Spill {
     fn drop(&mut self) {
         // what stays is removed at the next start
         let _ = std::fs::remove_file(&self.path);
+        failpoint::reach(Point::SpillRemoved);
     }
 }
 
