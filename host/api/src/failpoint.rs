@@ -1,7 +1,8 @@
 //! Places where a test kills the process: before and after every step that a promise about a kill rests on.
 //!
 //! A build for release has none of them. In others, `WEIR_FAILPOINT=NAME` ends the process where [`reach`] is called with the point of
-//! that name, `NAME@N` at the N-th time: at once, with nothing unwound, as a SIGKILL does.
+//! that name, `NAME@N` at the N-th time: at once, with nothing unwound, as a SIGKILL does. `NAME@N+MS` holds the thread for so many
+//! milliseconds before, while the others go on: whoever does not wait for it is found out.
 
 /// One place. The table of [`Point::ALL`] says what each is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,18 +75,20 @@ pub fn reach(point: Point) {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-    static ASKED: LazyLock<Option<(Point, u32)>> = LazyLock::new(|| {
+    static ASKED: LazyLock<Option<(Point, u32, u64)>> = LazyLock::new(|| {
         let asked = std::env::var("WEIR_FAILPOINT").ok()?;
-        let (name, time) = asked.split_once('@').unwrap_or((&asked, "1"));
+        let (asked, hold) = asked.split_once('+').unwrap_or((&asked, "0"));
+        let (name, time) = asked.split_once('@').unwrap_or((asked, "1"));
         let (point, ..) = Point::ALL.iter().find(|(_, known, _)| *known == name)?;
-        Some((*point, time.parse().ok()?))
+        Some((*point, time.parse().ok()?, hold.parse().ok()?))
     });
     static REACHED: AtomicU32 = AtomicU32::new(0);
 
-    if let Some((asked, time)) = *ASKED
+    if let Some((asked, time, hold)) = *ASKED
         && asked == point
         && REACHED.fetch_add(1, Relaxed) + 1 == time
     {
+        std::thread::sleep(std::time::Duration::from_millis(hold));
         std::process::abort()
     }
 }

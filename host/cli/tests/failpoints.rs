@@ -27,17 +27,19 @@ enum Way {
     Poison,
 }
 
-/// How a point is come to, and which times of it are tried.
-fn way(point: Point) -> (Way, &'static [u32]) {
+/// How a point is come to, and which times of it are tried. The thread that writes lines is held for longer than offsets wait to be
+/// stored: what is not written must not be covered by one.
+fn way(point: Point) -> (Way, &'static [&'static str]) {
     use Point::*;
     match point {
-        PublicationMade | SlotMade | SnapshotImported | SnapshotRead | StreamBegun => (Way::Plain, &[1]),
-        SnapshotAnnounced | PartDone => (Way::Plain, &[1, 2]),
-        BetweenDone => (Way::CutOff, &[1]),
-        WindowRead | BlockBefore | BlockAfter | BlockDurable | LinesBefore | LinesAfter | LinesSynced | SaveBefore
-        | StoreCommitBefore | StoreCommitAfter | SaveAfter | StatusBefore | StatusAfter => (Way::Plain, &[1, 4]),
-        SpillMade | SpillWritten | SpillRead | SpillRemoved => (Way::Big, &[1, 3]),
-        LetterAfter => (Way::Poison, &[1]),
+        PublicationMade | SlotMade | SnapshotImported | SnapshotRead | StreamBegun => (Way::Plain, &["1"]),
+        SnapshotAnnounced | PartDone => (Way::Plain, &["1", "2"]),
+        BetweenDone => (Way::CutOff, &["1"]),
+        WindowRead | BlockBefore | BlockAfter | BlockDurable | SaveBefore | StoreCommitBefore | StoreCommitAfter
+        | SaveAfter | StatusBefore | StatusAfter => (Way::Plain, &["1", "4"]),
+        LinesBefore | LinesAfter | LinesSynced => (Way::Plain, &["1+1200", "4+1200"]),
+        SpillMade | SpillWritten | SpillRead | SpillRemoved => (Way::Big, &["1", "3"]),
+        LetterAfter => (Way::Poison, &["1"]),
     }
 }
 
@@ -69,7 +71,7 @@ fn start_at(place: &Place, point: &str) -> Weir {
 }
 
 /// Kills weir at a point, starts it again, and looks at everything; says how many changes came again.
-fn kill_at(name: &str, time: u32, way: Way) -> u64 {
+fn kill_at(name: &str, time: &str, way: Way) -> u64 {
     let postgres = Postgres::shared().expect("PostgreSQL");
     let database = postgres.database().expect("a database");
     Witness::tables(postgres, &database);
@@ -116,7 +118,7 @@ fn nothing_is_lost_wherever_it_is_killed() {
         for time in times.iter().filter(|_| way != Way::Poison) {
             println!("{name}@{time}: {what}");
             // every point is tried: which of them fail says what is broken
-            match std::panic::catch_unwind(|| kill_at(name, *time, way)) {
+            match std::panic::catch_unwind(|| kill_at(name, time, way)) {
                 Ok(changes) => again.push((format!("{name}@{time}"), changes)),
                 Err(_) => failed.push(format!("{name}@{time}")),
             }
