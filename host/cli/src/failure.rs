@@ -9,6 +9,12 @@ pub enum Failure {
     Findings(Vec<Finding>, Texts),
     /// several pipelines: each with its error
     Pipelines(Vec<(String, Error)>),
+    /// cases of a transform: what is said of each, for people and for programs
+    Cases {
+        error: Error,
+        text: String,
+        result: serde_json::Value,
+    },
 }
 
 impl From<Error> for Failure {
@@ -23,7 +29,7 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Findings(..) => 2,
-            Failure::Error(e) => code(e),
+            Failure::Error(error) | Failure::Cases { error, .. } => code(error),
             Failure::Pipelines(all) => all.iter().map(|(_, e)| code(e)).max().unwrap_or(1),
         }
     }

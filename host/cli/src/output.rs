@@ -3,6 +3,7 @@
 use crate::args::Common;
 use crate::failure::Failure;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use weir_api::Error;
@@ -64,7 +65,7 @@ fn print(value: &Value) {
 
 fn summary(failure: &Failure) -> String {
     match failure {
-        Failure::Error(e) => e.message().to_string(),
+        Failure::Error(error) | Failure::Cases { error, .. } => error.message().to_string(),
         Failure::Findings(all, _) => {
             let errors = all.iter().filter(|f| f.is_error()).count();
             format!("{errors} {}", if errors == 1 { "error" } else { "errors" })
@@ -82,6 +83,11 @@ fn of(failure: &Failure) -> Value {
             let list: Vec<_> = all.iter().map(|(name, e)| json!({"pipeline": name, "error": error(e)})).collect();
             json!({"code": "pipeline.failed", "pipelines": list})
         }
+        Failure::Cases { error: e, result, .. } => {
+            let mut whole = error(e);
+            whole.as_object_mut().zip(result.as_object()).into_iter().for_each(|(all, more)| all.extend(more.clone()));
+            whole
+        }
     }
 }
 
@@ -92,13 +98,27 @@ fn text(failure: &Failure) -> String {
         if let Some(help) = e.hint() {
             out.push_str(&format!("  help: {help}\n"))
         }
+        out.push_str(&more([e.code()]));
         out
     };
     match failure {
         Failure::Error(e) => error("", e),
-        Failure::Findings(all, texts) => report::graphical(all, texts, Style::of_stderr()),
+        Failure::Findings(all, texts) => {
+            report::graphical(all, texts, Style::of_stderr()) + "\n" + &more(all.iter().map(|f| f.code))
+        }
         Failure::Pipelines(all) => all.iter().map(|(name, e)| error(name, e)).collect(),
+        Failure::Cases { error: e, text, .. } => format!("{text}{}", error("", e)),
     }
+}
+
+/// Where more is said of these codes.
+fn more<'a>(codes: impl IntoIterator<Item = &'a str>) -> String {
+    // of what `explain` itself does not know, it has no more to say
+    let codes: BTreeSet<&str> = codes.into_iter().filter(|code| *code != "explain.unknown").collect();
+    if codes.is_empty() {
+        return String::new();
+    }
+    format!("  more: weir explain {}\n", codes.into_iter().collect::<Vec<_>>().join(" "))
 }
 
 /// Warnings that stand beside a success.
