@@ -3,7 +3,7 @@
 
 mod support;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use support::Place;
@@ -59,6 +59,15 @@ fn a_new_transform_is_built_tested_and_used() {
     let records: Vec<Value> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     let taxed = records.iter().filter(|r| r["value"]["after"].get("tax").is_some()).count();
     assert!(records.len() > 20 && taxed > 5, "{taxed} of {} have a tax:\n{lines}", records.len());
+    // what the function leaves out is counted, as what rules drop is
+    place.write(
+        "q.toml",
+        &text.replace("taxed", "counted").replace("rows = 100", "rows = 1000").replace("stdout", "discard"),
+    );
+    let ran = envelope(&weir(&place, &["run", "q.toml", "--json"]));
+    let dropped = &ran["result"][0]["dropped"];
+    assert_eq!(dropped[0]["rule"], "apply", "{ran}");
+    assert!(dropped[0]["rows"].as_u64().unwrap() > 5, "{ran}");
     let explained = weir(&place, &["explain", &module]);
     assert!(String::from_utf8_lossy(&explained.stdout).contains("share of the amount"), "{}", said(&explained));
 }
@@ -87,6 +96,44 @@ fn cases_fail_and_are_accepted(place: &Place, module: &str) {
     let accepted = weir(place, &["test", module, "--cases", cases, "--accept"]);
     assert!(accepted.status.success(), "{}", said(&accepted));
     assert_eq!(support::read(&file), right, "what was accepted is what it was");
+}
+
+/// The SDK's README, "Records as JSON", in the real host: what fits keeps its schema.
+#[test]
+fn records_as_json_keep_their_schemas() {
+    let place = Place::new();
+    let sdk = repository().join("sdk/rust");
+    weir(&place, &["new", "transform", "mask-email", "--sdk", sdk.to_str().unwrap()]);
+    let readme = support::read(&sdk.join("README.md"));
+    let (_, section) = readme.split_once("## Records as JSON").unwrap();
+    let (_, code) = section.split_once("```rust\n").unwrap();
+    let code = code
+        .split_once("```")
+        .unwrap()
+        .0
+        .replace("    record\n", "    if record.key == 2 { record.value[\"more\"] = 1.into(); }\n    record\n");
+    place.write("mask-email/src/lib.rs", &code);
+    std::fs::remove_file(place.path("mask-email/cases/tax.json")).unwrap();
+    let field = |name: &str, ty: &str| json!({"field": name, "type": ty, "optional": true});
+    let decimal = json!({"field": "amount", "type": "bytes", "optional": true, "version": 1,
+        "name": "org.apache.kafka.connect.data.Decimal", "parameters": {"scale": "2"}});
+    let row = json!({"field": "after", "type": "struct", "optional": true, "fields": [field("id", "int16"), field("email", "string"), decimal]});
+    let schema =
+        json!({"type": "struct", "optional": true, "name": "u.Envelope", "fields": [row, field("op", "string")]});
+    let record = |key: i64, email: &str| {
+        let payload = json!({"after": {"id": 7, "email": email, "amount": "BM4="}, "op": "c"});
+        let key = json!({"schema": {"type": "int64", "optional": false}, "payload": key});
+        json!({"topic": "u", "key": key, "value": {"schema": schema, "payload": payload}})
+    };
+    let mut added = record(2, "***");
+    added["value"] = json!({"schema": null, "payload": {"after": {"id": 7, "email": "***", "amount": "12.30"}, "op": "c", "more": 1}});
+    let tombstone =
+        json!({"topic": "u", "key": {"schema": {"type": "int64", "optional": false}, "payload": 3}, "value": null});
+    let case =
+        json!({"in": [record(1, "a@b"), record(2, "a@b"), tombstone], "out": [record(1, "***"), added, tombstone]});
+    place.write("mask-email/cases/types.json", &case.to_string());
+    let out = weir(&place, &["test", "mask-email"]);
+    assert!(out.status.success(), "{}", said(&out));
 }
 
 #[test]

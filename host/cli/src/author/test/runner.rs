@@ -69,10 +69,7 @@ fn of(blocks: &Blocks, schemas: bool) -> Vec<Value> {
     let records: Vec<Value> =
         blocks.blocks.iter().flat_map(|b| b.records.iter().map(|r| record(b, r, schemas))).collect();
     match records.is_empty() {
-        // by a rule with a name, or by the transform's code
-        true => {
-            vec![json!({"drop": blocks.dropped.keys().next().map_or(Value::Bool(true), |name| (&*name.rule).into())})]
-        }
+        true => vec![json!({"drop": blocks.dropped.keys().next().map_or("", |name| &*name.rule)})],
         false => records,
     }
 }
