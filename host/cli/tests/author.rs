@@ -98,6 +98,29 @@ fn cases_fail_and_are_accepted(place: &Place, module: &str) {
     assert_eq!(support::read(&file), right, "what was accepted is what it was");
 }
 
+/// A topic may differ from row to row; the crate has options of no kind.
+#[test]
+fn a_function_names_topics() {
+    let place = Place::new();
+    let sdk = repository().join("sdk/rust");
+    weir(&place, &["new", "transform", "by-status", "--sdk", sdk.to_str().unwrap()]);
+    let code = "use weir::prelude::*;\n\
+        #[derive(Row)] struct Order<'a> { status: Option<&'a str> }\n\
+        #[derive(Columns)] struct To { #[at(\"topic\")] topic: Option<String> }\n\
+        #[weir::transform] fn by_status(order: Order) -> To { To { topic: order.status.map(|s| format!(\"orders.{s}\")) } }";
+    place.write("by-status/src/lib.rs", code);
+    std::fs::remove_file(place.path("by-status/cases/tax.json")).unwrap();
+    let record =
+        |topic: &str, status: Option<&str>| json!({"topic": topic, "value": {"after": {"id": 1, "status": status}}});
+    let statuses = [Some("new"), Some("paid"), None, Some("new")];
+    let records: Vec<Value> = statuses.iter().map(|s| record("orders", *s)).collect();
+    let routed: Vec<Value> =
+        statuses.iter().map(|s| record(&s.map_or("orders".into(), |s| format!("orders.{s}")), *s)).collect();
+    place.write("by-status/cases/routes.json", &json!({"in": records, "out": routed}).to_string());
+    let out = weir(&place, &["test", "by-status"]);
+    assert!(out.status.success(), "{}", said(&out));
+}
+
 /// The SDK's README, "Records as JSON", in the real host: what fits keeps its schema.
 #[test]
 fn records_as_json_keep_their_schemas() {

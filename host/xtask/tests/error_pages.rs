@@ -32,11 +32,6 @@ const UNPROVOKED: &[&str] = &[
     "kafka.record-refused",
     "kafka.topic-invalid",
     "kafka.topic-missing",
-    "postgres.canceled",
-    "postgres.conflict",
-    "postgres.in-use",
-    "postgres.resources",
-    "postgres.slot-exists",
     "postgres.snapshot",
     "postgres.spill",
     "postgres.two-phase",
@@ -57,10 +52,6 @@ const UNPROVOKED: &[&str] = &[
     "weir.extract-new-record-state.unbound",
     "weir.filter.unbound",
     "weir.insert-field.map",
-    "weir.transform.apply",
-    "weir.transform.busy",
-    "weir.transform.unbound",
-    "weir.transform.unconfigured",
 ];
 
 /// Literals that look like codes: configuration keys and files.

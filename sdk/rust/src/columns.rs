@@ -149,6 +149,19 @@ impl Builder {
         self.valid();
     }
 
+    /// The text that was added last; `None`: it was a null.
+    pub(crate) fn last_text(&self) -> Option<&str> {
+        let is_null = self.valid.last().is_some_and(|v| *v == 0);
+        match &self.values {
+            Values::Text { ends, data } if !is_null => {
+                let start = ends.len().checked_sub(2).and_then(|i| ends.get(i)).map_or(0, |e| *e as usize);
+                std::str::from_utf8(data.get(start..)?).ok()
+            }
+            Values::Dictionary { codes, values } if !is_null => values.get(*codes.last()? as usize).map(String::as_str),
+            _ => None,
+        }
+    }
+
     fn valid(&mut self) {
         self.rows += 1;
         if !self.valid.is_empty() {

@@ -24,6 +24,7 @@ pub mod message;
 #[doc(hidden)]
 pub mod options;
 mod record;
+mod routes;
 mod row;
 mod shape;
 #[cfg(not(target_arch = "wasm32"))]

@@ -1,5 +1,6 @@
 //! The loop around a per-message function: from shapes to bindings, from batches to rows.
 
+use crate::routes::Routes;
 use crate::{
     Batch, Binding, Builder, Cell, Cells, Columns, Edit, Failure, Field, Kind, NewCell, Outcome, Output, Repr, Row,
     RowError, Shape, Slot, Source, Test, Then, Verdict,
@@ -21,6 +22,9 @@ const AS_IT_IS: u32 = 1;
 /// The layouts of rows with JSON that does not fit the type of what it replaces: behind this one, by the cells that do not.
 const MISFITS: u32 = AS_IT_IS;
 const MISSING: &str = "weir.transform.missing";
+const TOPICS: &str = "weir.transform.topics";
+/// The cell that is no column: a topic is a layout's ([`Routes`]).
+const TOPIC: &[&str] = &["topic"];
 
 /// Where the cells of each bound shape are.
 #[derive(Default)]
@@ -33,6 +37,7 @@ struct Bound {
     slots: Vec<Slot>,
     /// the types of fields that JSON replaces, for each new cell; none: no cell keeps one
     types: Vec<Option<Vec<Field>>>,
+    routes: Routes,
 }
 
 // === impl Shapes ===
@@ -51,7 +56,8 @@ impl Shapes {
         let types = types::<C>(shape);
         let edits = |types: &[Option<Vec<Field>>], binding: &mut Binding| {
             let typed = |i: usize| types.get(i).cloned().flatten();
-            let edits = C::CELLS.iter().enumerate().map(|(i, c)| edit(c, typed(i), shape, binding).ok_or(c.path));
+            let cells = C::CELLS.iter().enumerate().filter(|(_, c)| c.path != TOPIC);
+            let edits = cells.map(|(i, c)| Ok((i, edit(c, typed(i), shape, binding).ok_or(c.path)?)));
             edits.collect::<Result<Vec<_>, _>>()
         };
         let typed = match edits(&types, &mut binding) {
@@ -59,17 +65,19 @@ impl Shapes {
             Err(_) if missing == OnMissing::Pass => return Ok(Binding::pass()),
             Err(path) => return Err(lacks(path)),
         };
-        binding.layouts = vec![typed.clone(), vec![]];
+        binding.layouts = vec![typed.iter().map(|(_, e)| e.clone()).collect(), vec![]];
         if !types.is_empty() {
             let untyped = edits(&[], &mut binding).map_err(lacks)?;
             let choose = |misfits: u32| {
-                let both = typed.iter().zip(&untyped).enumerate();
-                both.map(|(i, (typed, untyped))| if misfits >> i & 1 == 0 { typed } else { untyped }.clone()).collect()
+                let both = typed.iter().zip(&untyped);
+                both.map(|((i, typed), (_, untyped))| if misfits >> i & 1 == 0 { typed } else { untyped }.clone())
+                    .collect()
             };
             binding.layouts.extend((1..1 << types.len()).map(choose));
         }
         binding.otherwise = Then::Apply;
-        self.bound.push((shape.id, Bound { slots, types }));
+        let routes = Routes::new(&binding.layouts);
+        self.bound.push((shape.id, Bound { slots, types, routes }));
         Ok(binding)
     }
 
@@ -92,7 +100,8 @@ impl Shapes {
         let mut columns: Vec<Builder> = O::Columns::CELLS.iter().map(new).collect();
         // the same cells once more, for what does not fit
         let mut untyped: Vec<Builder> = bound.types.iter().zip(O::Columns::CELLS).map(|(_, c)| new(c)).collect();
-        let mut layouts = vec![];
+        let topic = O::Columns::CELLS.iter().position(|cell| cell.path == TOPIC);
+        let (mut layouts, mut added) = (vec![], vec![]);
         let mut kept = Vec::with_capacity(rows);
         let mut errors = vec![];
         for row in 0..batch.rows {
@@ -108,9 +117,16 @@ impl Shapes {
                     values.push(&mut columns);
                     untyped.iter_mut().for_each(Builder::null);
                     exchange(misfits, &mut columns, &mut untyped);
-                    if !bound.types.is_empty() {
-                        layouts.push(if misfits == 0 { COMPUTED } else { MISFITS + misfits });
+                    let layout = if misfits == 0 { COMPUTED } else { MISFITS + misfits };
+                    let named = topic.and_then(|i| columns.get(i)?.last_text());
+                    let layout = named.map_or(Some(layout), |topic| bound.routes.to(layout, topic, &mut added));
+                    if layout.is_none() {
+                        errors.push(RowError {
+                            row,
+                            failure: Failure::new(TOPICS, "it names too many different topics"),
+                        });
                     }
+                    layouts.push(layout.unwrap_or(COMPUTED));
                     kept.push(row);
                 }
                 Verdict::Drop => {}
@@ -118,8 +134,13 @@ impl Shapes {
             }
         }
         let rows = (kept.len() < rows).then_some(kept);
-        let columns = columns.into_iter().chain(untyped).map(Builder::finish).collect();
-        Ok(Output { added: vec![], rows, layouts, columns, errors })
+        if layouts.iter().all(|layout| *layout == COMPUTED) {
+            layouts.clear();
+        }
+        let without_topic =
+            |all: Vec<Builder>| all.into_iter().enumerate().filter(|(i, _)| Some(*i) != topic).map(|(_, b)| b.finish());
+        let columns = without_topic(columns).chain(without_topic(untyped)).collect();
+        Ok(Output { added, rows, layouts, columns, errors })
     }
 }
 
@@ -186,7 +207,6 @@ fn edit(cell: &NewCell, like: Option<Vec<Field>>, shape: &Shape, binding: &mut B
     field.annotation.name = cell.name.map(Into::into);
     let mut compute = |field| Source::Computed(binding.compute(like.clone().unwrap_or_else(|| vec![field]), cell.repr));
     Some(match cell.path {
-        ["topic"] => Edit::Topic(compute(field)),
         ["partition"] => Edit::Partition(compute(field)),
         ["timestamp"] => Edit::Timestamp(compute(field)),
         ["headers", name] => Edit::header(*name, compute(field)),
