@@ -29,8 +29,85 @@ const IN_FRONT: &[&str] =
     &["producer.override.", "consumer.override.", "admin.override.", "producer.", "with.", "dead-letter.kafka."];
 const CONNECTOR: &str = "a Kafka Connect connector";
 
+/// What a pipeline file has beside its parts' own keys.
+static PIPELINE: ConfigDef = ConfigDef {
+    keys: &[
+        Key::new("name", KeyType::String, "What the pipeline is called; its offsets are stored under this name.")
+            .required(),
+        Key::new("version", KeyType::Int, "Of the file's form.").default("1").one_of(&["1"]),
+        Key::new("source", KeyType::String, "Where rows come from: a table [source.KIND], with the kind's own keys.")
+            .required(),
+        Key::new("transform", KeyType::String, "The steps that records go through, in order: tables [[transform]]."),
+        Key::new("sink", KeyType::String, "Where records go: a table [sink.KIND], with the kind's own keys.")
+            .required(),
+        Key::new(
+            "errors",
+            KeyType::String,
+            "What becomes of records that fail, and of lost connections: a table [errors].",
+        ),
+    ],
+    prefixes: &[],
+};
+
+static STEP: ConfigDef = ConfigDef {
+    keys: &[
+        Key::new(
+            "name",
+            KeyType::String,
+            "What the step is called in counts, logs and dead letters; made from `use` if absent.",
+        ),
+        Key::new(
+            "use",
+            KeyType::Class,
+            "A standard transform (\"weir:filter\"), the Java class it stands for, or a .wasm file.",
+        )
+        .required(),
+        Key::new("with", KeyType::String, "The transform's own options, as with.fields = \"email\"."),
+        Key::new("when", KeyType::String, "A condition that records have to fulfil to go through the step.")
+            .refused("put a `weir:filter` step before it, or name the field in its own options"),
+        Key::new("negate", KeyType::Boolean, "Whether `when` means the others.")
+            .default("false")
+            .refused("put a `weir:filter` step before it, or name the field in its own options"),
+        Key::new(
+            "limits",
+            KeyType::String,
+            "What the guest may use: { memory = \"16MiB\", time-per-batch = \"50ms\" }.",
+        ),
+        Key::new(
+            "on-error",
+            KeyType::String,
+            "What becomes of a record that the step cannot take; else [errors] says it.",
+        )
+        .one_of(&["fail", "skip", "dead-letter"]),
+    ],
+    prefixes: &[],
+};
+
+const FORMATS: &[&str] = &["json", "json-with-schema", "string", "bytes"];
+
+/// How keys and values are written is said at the sink.
+static FORMAT: ConfigDef = ConfigDef {
+    keys: &[
+        Key::new("key.format", KeyType::String, "What keys are written as.").default("json").one_of(FORMATS),
+        Key::new("value.format", KeyType::String, "What values are written as.").default("json").one_of(FORMATS),
+        Key::new("key.converter", KeyType::Class, "The same as a converter's class, with its settings below this key."),
+        Key::new(
+            "value.converter",
+            KeyType::Class,
+            "The same as a converter's class, with its settings below this key.",
+        ),
+        Key::new("header.converter", KeyType::Class, "How headers are written: as SimpleHeaderConverter does."),
+    ],
+    prefixes: &["key.converter.", "value.converter.", "header.converter."],
+};
+
 pub fn run(args: &Explain, common: &Common) -> Result<Done, Failure> {
-    let places = places(args, &*common.guests()?)?;
+    let is_code = |what: &String| PAGES.iter().any(|(code, _)| code == what);
+    // transforms say themselves what they take: they are asked only where it is about more than codes
+    let places = match !args.what.is_empty() && args.what.iter().all(is_code) {
+        true => vec![],
+        false => places(args, &*common.guests()?)?,
+    };
     if args.what.is_empty() {
         return Ok(contents(&places));
     }
@@ -52,7 +129,7 @@ fn explain(what: &str, places: &[Place]) -> Result<(String, Value), Error> {
             return Ok(show_key(key, &found));
         }
     }
-    if let Some(place) = places.iter().find(|p| p.names.iter().any(|n| n == what)) {
+    if let Some(place) = places.iter().find(|p| p.names.iter().any(|n| is_named(n, what))) {
         return Ok(show_place(place));
     }
     let below = |p: &Place| p.def.prefixes.iter().find(|prefix| what.starts_with(*prefix)).copied();
@@ -68,6 +145,11 @@ fn explain(what: &str, places: &[Place]) -> Result<(String, Value), Error> {
         None => "`weir explain` lists codes and components; a component's name lists its keys".to_string(),
     };
     Err(Error::input("explain.unknown", format!("`{what}` is no code, key or component")).help(help))
+}
+
+/// A class also by its last name, as Kafka Connect allows.
+fn is_named(name: &str, what: &str) -> bool {
+    name == what || name.strip_suffix(what).is_some_and(|before| before.ends_with('.'))
 }
 
 /// Every place that takes keys, transforms that are named by a file among them.
@@ -99,6 +181,9 @@ fn places(args: &Explain, guests: &Guests) -> Result<Vec<Place>, Error> {
         summary: format!("Keys of {within}."),
         def,
     };
+    all.push(place("a pipeline file", "pipeline", PIPELINE));
+    all.push(place("[[transform]]", "step", STEP));
+    all.push(place("every [sink.…]", "format", FORMAT));
     all.push(place("[errors]", "errors", errors::TOML));
     all.push(place(CONNECTOR, "connector", connector::KEYS));
     all.push(place("a Kafka Connect connector's error handling", "connector.errors", errors::CONNECT));
@@ -227,5 +312,29 @@ fn effect(effect: &Effect) -> Option<(&'static str, &'static str)> {
         Effect::Works => None,
         Effect::Ignored(why) => Some(("without effect", why)),
         Effect::Refused(instead) => Some(("refused unless at its default", instead)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_config::toml;
+
+    #[test]
+    fn what_a_file_may_say_is_explained() {
+        let names = |def: &ConfigDef| def.keys.iter().map(|k| k.name).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(names(&PIPELINE), toml::TOP.iter().copied().collect());
+        assert_eq!(names(&STEP), toml::STEP.iter().copied().collect());
+    }
+
+    #[test]
+    fn formats_are_all_there_are() {
+        let all: Vec<_> = format::FORMATS.iter().flat_map(|f| f.names.iter().map(|(name, _)| *name)).collect();
+        assert_eq!(FORMATS, all);
+    }
+
+    #[test]
+    fn pages_are_in_the_order_of_their_codes() {
+        assert!(PAGES.len() > 150 && PAGES.is_sorted_by_key(|(code, _)| code.split('.').next()));
     }
 }

@@ -98,25 +98,31 @@ fn cases_fail_and_are_accepted(place: &Place, module: &str) {
     assert_eq!(support::read(&file), right, "what was accepted is what it was");
 }
 
-/// A topic may differ from row to row; the crate has options of no kind.
+/// A topic may differ from row to row; the clock stands still where the case says.
 #[test]
 fn a_function_names_topics() {
     let place = Place::new();
     let sdk = repository().join("sdk/rust");
     weir(&place, &["new", "transform", "by-status", "--sdk", sdk.to_str().unwrap()]);
     let code = "use weir::prelude::*;\n\
-        #[derive(Row)] struct Order<'a> { status: Option<&'a str> }\n\
-        #[derive(Columns)] struct To { #[at(\"topic\")] topic: Option<String> }\n\
-        #[weir::transform] fn by_status(order: Order) -> To { To { topic: order.status.map(|s| format!(\"orders.{s}\")) } }";
+        #[derive(Row)] struct Order<'a> { status: Option<&'a str>, #[at(\"meta.now\")] now: i64 }\n\
+        #[derive(Columns)] struct To { #[at(\"topic\")] topic: Option<String>, #[at(\"value.after.seen\")] seen: i64 }\n\
+        #[weir::transform] fn by_status(order: Order) -> To {\n\
+            To { topic: order.status.map(|s| format!(\"orders.{s}\")), seen: order.now }\n\
+        }";
     place.write("by-status/src/lib.rs", code);
     std::fs::remove_file(place.path("by-status/cases/tax.json")).unwrap();
     let record =
         |topic: &str, status: Option<&str>| json!({"topic": topic, "value": {"after": {"id": 1, "status": status}}});
     let statuses = [Some("new"), Some("paid"), None, Some("new")];
     let records: Vec<Value> = statuses.iter().map(|s| record("orders", *s)).collect();
-    let routed: Vec<Value> =
-        statuses.iter().map(|s| record(&s.map_or("orders".into(), |s| format!("orders.{s}")), *s)).collect();
-    place.write("by-status/cases/routes.json", &json!({"in": records, "out": routed}).to_string());
+    let routed = statuses.iter().map(|s| {
+        let mut record = record(&s.map_or("orders".into(), |s| format!("orders.{s}")), *s);
+        record["value"]["after"]["seen"] = 5.into();
+        record
+    });
+    let case = json!({"now": 5, "in": records, "out": routed.collect::<Vec<_>>()});
+    place.write("by-status/cases/routes.json", &case.to_string());
     let out = weir(&place, &["test", "by-status"]);
     assert!(out.status.success(), "{}", said(&out));
 }
