@@ -90,7 +90,7 @@ fn cases_fail_and_are_accepted(place: &Place, module: &str) {
     let xml = support::read(&junit);
     assert!(xml.contains("<testsuite") && xml.contains("failures=\"1\"") && xml.contains("6.25"), "{xml}");
     let json = weir(place, &["test", module, "--cases", cases, "--json"]);
-    assert_eq!(envelope(&json)["error"]["cases"][0]["ok"], false, "{}", said(&json));
+    assert_eq!(envelope(&json)["result"]["cases"][0]["ok"], false, "{}", said(&json));
     let other = weir(place, &["test", module, "--cases", cases, "--filter", "nothing"]);
     assert!(said(&other).contains("error[test.no-cases]"), "{}", said(&other));
     let accepted = weir(place, &["test", module, "--cases", cases, "--accept"]);

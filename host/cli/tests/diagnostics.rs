@@ -39,10 +39,7 @@ fn answer(folder: &Path) -> String {
         let args: Vec<&str> = line.split_whitespace().chain(["--log", "off"]).collect();
         let out = place.weir(&args);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&place.dir.path().display().to_string(), "…");
-        said = format!("$ weir {line}\n{}", text(&out.stderr));
-        if line.contains("--json") {
-            said.push_str(&text(&out.stdout))
-        }
+        said = format!("$ weir {line}\n{}{}", text(&out.stdout), text(&out.stderr));
         said.push_str(&format!("exit code {}\n", out.status.code().unwrap_or(-1)));
     }
     said

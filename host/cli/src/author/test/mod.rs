@@ -59,7 +59,8 @@ pub fn run(args: &Test, common: &Common) -> Result<Done, Failure> {
         _ => {
             let error = Error::new("test.failed", Cure::None, summary)
                 .help("mend the transform, or `weir test --accept` where what comes out is right");
-            Err(Failure::Cases { error, text, result })
+            let done = Done { summary: error.message().to_owned(), text, result };
+            Err(Failure::Partly(Box::new(done), error))
         }
     }
 }
