@@ -88,6 +88,11 @@ pub trait Source: Send {
         None
     }
 
+    /// Rows left out since the start: consumers have them from the snapshot (invariant 3; the rule `in-snapshot`).
+    fn rows_in_snapshot(&self) -> u64 {
+        0
+    }
+
     /// Ends connections in the orderly way. Nothing is called afterwards but `start`, and not even that where it is `for_good`.
     fn stop(&mut self, for_good: bool);
 }

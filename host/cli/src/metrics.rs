@@ -41,7 +41,7 @@ impl Report for Pipelines {
             }
             for ((step, rule), n) in &t.dropped {
                 let labels = vec![("pipeline", name.clone()), ("step", step.to_string()), ("rule", rule.to_string())];
-                let help = "Rows dropped by a rule of a transform.";
+                let help = "Rows dropped by a rule of a transform, or of the source.";
                 out.push(Sample { name: "weir_dropped", help, labels, value: Value::Counter(*n) })
             }
             for (step, n) in &t.skipped {

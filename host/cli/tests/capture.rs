@@ -7,12 +7,10 @@ mod topic;
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use support::{Place, wait_for};
+use support::{Place, metric, wait_for};
 use topic::Record;
 use weir_testkit::{Kafka, Postgres};
 
@@ -64,17 +62,6 @@ fn position(value: &Value) -> (u64, u64) {
     (commit, value["source"]["lsn"].as_u64().expect("an lsn"))
 }
 
-/// How often the running weir has stored offsets.
-fn offsets_stored(port: u16) -> u64 {
-    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return 0 };
-    let (mut answer, request) = (String::new(), "GET /metrics HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\r\n");
-    if stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer)).is_err() {
-        return 0;
-    }
-    let line = answer.lines().find(|l| l.starts_with("weir_offsets_stored_total"));
-    line.and_then(|l| l.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
-}
-
 fn stored(place: &Place) -> Option<Stored> {
     let out = place.weir(&["offsets", "show", "killed", "--json"]);
     let said: Value = serde_json::from_slice(&out.stdout).expect("an envelope");
@@ -124,7 +111,9 @@ fn nothing_is_lost_when_it_is_killed_twenty_times() {
         wait_for("changes", Duration::from_secs(120), || (rounds.load(Relaxed) >= after).then_some(()));
         if death % 2 == 1 {
             // one says that a snapshot is begun
-            wait_for("a stored offset", Duration::from_secs(120), || (offsets_stored(port) >= 2).then_some(()));
+            wait_for("a stored offset", Duration::from_secs(120), || {
+                (metric(port, "weir_offsets_stored_total") >= 2).then_some(())
+            });
         }
         weir.kill();
         deaths.push(Death { end: topic::end(kafka.bootstrap(), TABLE), stored: stored(&place) });

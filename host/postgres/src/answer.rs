@@ -39,6 +39,21 @@ pub fn row(body: &[u8]) -> Result<Vec<Option<String>>, Error> {
     Ok(row)
 }
 
+/// The names in a RowDescription.
+pub fn column_names(body: &[u8]) -> Result<Vec<String>, Error> {
+    /// table, column, type, its size, modifier, format
+    const BEHIND_NAME: usize = 18;
+    let cut = || broken("a description of columns that ends too early");
+    let (count, mut rest) = body.split_first_chunk().ok_or_else(cut)?;
+    let mut names = vec![];
+    for _ in 0..u16::from_be_bytes(*count) {
+        let (name, after) = frame::text(rest).ok_or_else(cut)?;
+        names.push(String::from_utf8_lossy(name).into_owned());
+        rest = after.get(BEHIND_NAME..).ok_or_else(cut)?;
+    }
+    Ok(names)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,5 +66,14 @@ mod tests {
             assert_eq!(row(&body[..end]).unwrap_err().code(), "postgres.protocol", "{end}");
         }
         assert_eq!(row(b"\0\x01\0\0\0\x01\xff").unwrap_err().code(), "postgres.encoding");
+    }
+
+    #[test]
+    fn columns_have_names() {
+        let body = [&b"\0\x02id\0"[..], &[7; 18], b"a b\0", &[7; 18]].concat();
+        assert_eq!(column_names(&body).unwrap(), ["id", "a b"]);
+        for end in 0..body.len() {
+            assert_eq!(column_names(&body[..end]).unwrap_err().code(), "postgres.protocol", "{end}");
+        }
     }
 }

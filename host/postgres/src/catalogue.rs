@@ -32,6 +32,14 @@ pub struct TableInfo {
     pub rows: Option<u64>,
 }
 
+/// Where an ordinary table's rows lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heap {
+    /// `relfilenode`: it changes when the table is written anew
+    pub file: u32,
+    pub blocks: u32,
+}
+
 /// `pg_type`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypeInfo {
@@ -114,6 +122,22 @@ pub fn table(connection: &mut Connection, schema: &str, table: &str) -> Result<O
     let key = key(connection, oid)?;
     let rows = u64::try_from(rows).ok();
     Ok(Some(TableInfo { oid, schema: schema.into(), table: table.into(), columns, key, rows }))
+}
+
+/// As the snapshot of this session shows it; None: the table is of another kind.
+pub fn heap(connection: &mut Connection, oid: u32) -> Result<Option<Heap>, Error> {
+    let sql = format!(
+        "SELECT c.relfilenode, pg_relation_size(c.oid) / current_setting('block_size')::int FROM pg_class c \
+         JOIN pg_am a ON a.oid = c.relam WHERE c.oid = {oid} AND c.relkind = 'r' AND a.amname = 'heap'"
+    );
+    let found = connection.simple_query(&sql)?;
+    Ok(found.first().map(|r| Heap { file: number(r, 0), blocks: number(r, 1) }))
+}
+
+/// The file that a table has now, whatever this session's snapshot shows; 0: none.
+pub fn file(connection: &mut Connection, oid: u32) -> Result<u32, Error> {
+    let found = connection.simple_query(&format!("SELECT pg_relation_filenode({oid})"))?;
+    Ok(found.first().map_or(0, |r| number(r, 0)))
 }
 
 /// As Debezium: the primary key, or else the first unique index whose columns cannot be null.

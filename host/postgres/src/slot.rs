@@ -25,6 +25,9 @@ pub struct Created {
     pub snapshot: Option<String>,
 }
 
+/// The slot is there, and of no use any more.
+pub const LOST: &str = "postgres.slot-lost";
+
 /// "16/B374D848" → its number.
 pub fn parse_lsn(text: &str) -> Option<u64> {
     let (high, low) = text.split_once('/')?;
@@ -60,7 +63,7 @@ pub fn look(connection: &mut Connection, name: &str) -> Result<Option<Slot>, Err
     }
     if slot.wal_status == "lost" {
         let message = format!("the replication slot `{name}` has lost WAL that was not yet read");
-        return Err(Error::environment("postgres.slot-lost", message).help(format!(
+        return Err(Error::environment(LOST, message).help(format!(
             "raise max_slot_wal_keep_size; then drop the slot (SELECT pg_drop_replication_slot({})), reset the \
              pipeline's offsets and take a new snapshot",
             literal(name)

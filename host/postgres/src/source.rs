@@ -4,17 +4,18 @@
 //! from what the stream brings. Where the pipeline's slot is there already, a temporary slot exports the snapshot, and the stream
 //! begins at the snapshot's point.
 //!
-//! A snapshot that is cut off is read anew, at a later point. Consumers then have rows of the first one that may be gone by now:
-//! that a snapshot begins is stored before its first row leaves, and the changes between the two are sent before the second.
+//! A snapshot that is cut off goes on as of a later point. Consumers then have rows of the first one that may be gone by now:
+//! that a snapshot begins is stored before its first row leaves, and the changes between the two are sent before the second,
+//! which reads what the first one had not finished.
 
 use crate::catalogue;
-use crate::config::{Config, SnapshotMode};
+use crate::config::Config;
 use crate::in_progress::spill;
 use crate::pgoutput::Place;
 use crate::publication;
-use crate::slot::{self, parse_lsn};
-use crate::snapshot::{self, Read, Snapshot};
-use crate::streaming::{Streaming, now_ns, of_place};
+use crate::slot::{self, Slot, parse_lsn};
+use crate::snapshot::{self, Finished, Read, Snapshot, Way};
+use crate::streaming::{Streaming, now_ns};
 use crate::{ConnectOptions, Connection};
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
@@ -25,6 +26,8 @@ use weir_model::Window;
 struct Postgres {
     config: Config,
     state: State,
+    /// that of the snapshot before the stream: some of its positions may still be stored
+    way: Option<Way>,
     /// since when another reader has the slot
     waiting: Option<Instant>,
     /// a spill file failed: transactions come when they are committed, from here on
@@ -49,12 +52,15 @@ enum State {
 }
 
 const IN_USE: &str = "postgres.slot-in-use";
+/// The key of an offset that holds what of a snapshot is finished.
+const FINISHED: &str = "snapshot_finished";
 
 /// Opens the source; nothing is connected before `start`.
 pub fn open(settings: &Settings) -> Result<Box<dyn Source>, Error> {
     Ok(Box::new(Postgres {
         config: Config::parse(settings)?,
         state: State::Stopped,
+        way: None,
         waiting: None,
         committed_only: false,
     }))
@@ -71,58 +77,104 @@ impl Postgres {
         let all = catalogue::tables(&mut sql)?;
         let captured: Vec<_> = all.into_iter().filter(|(s, t)| config.filter.takes(s, t)).collect();
         publication::ensure(&mut sql, &config.publication, config.autocreate, &captured, config.via_root)?;
-        let slot = slot::look(&mut sql, &config.slot)?;
+        let slot = self.look(&mut sql)?;
         if let Some(pid) = slot.as_ref().and_then(|s| s.active_pid) {
             // said before a snapshot is read in vain
             return Err(in_use(&config.slot, pid));
         }
-        let stored = offset.and_then(place);
-        let wants_snapshot = match config.mode {
-            SnapshotMode::Always => true,
-            SnapshotMode::Initial | SnapshotMode::InitialOnly => stored.is_none(),
-            SnapshotMode::NoData => false,
+        let (stored, mode) = (offset.and_then(place), config.snapshot.mode);
+        let place = self.place(stored, slot.as_ref());
+        let wants_snapshot = match &place {
+            _ if mode.always => true,
+            Err(e) if mode.when_lost => {
+                warn!(slot = config.slot, code = e.code(), "{e}; a new snapshot is taken");
+                true
+            }
+            Ok(None) => mode.first,
+            _ => false,
         };
-        if !wants_snapshot {
-            let place = match (stored, slot) {
-                (Some(place), Some(slot)) if slot.confirmed <= place.complete => place,
-                (Some(place), Some(slot)) => return Err(ahead(&config.slot, place, slot.confirmed)),
-                (Some(_), None) => return Err(gone(&config.slot)),
-                (None, Some(slot)) => Place { complete: slot.confirmed, ..Place::default() },
-                (None, None) => {
-                    let created = slot::create(&mut self.replication()?, &config.slot, false, false)?;
-                    Place { complete: created.consistent_point, ..Place::default() }
-                }
-            };
-            return self.stream(place, 0).map(|s| State::Streaming(Box::new(s)));
+        if wants_snapshot {
+            return self.read_rows(offset, slot, captured);
         }
+        if !mode.streams {
+            return Ok(State::Ended);
+        }
+        let place = match (place?, slot) {
+            (Some(place), _) => place,
+            (None, Some(slot)) => Place { complete: slot.confirmed, ..Place::default() },
+            (None, None) => {
+                let created = slot::create(&mut self.replication()?, &config.slot, false, false)?;
+                Place { complete: created.consistent_point, ..Place::default() }
+            }
+        };
+        self.stream(place, 0).map(|s| State::Streaming(Box::new(s)))
+    }
+
+    /// The pipeline's slot. One that has lost its log is of no use to anybody, and goes where a new snapshot may be taken.
+    fn look(&self, sql: &mut Connection) -> Result<Option<Slot>, Error> {
+        match slot::look(sql, &self.config.slot) {
+            Err(e) if e.code() == slot::LOST && self.config.snapshot.mode.when_lost => {
+                warn!(slot = self.config.slot, code = e.code(), "{e}; it is made anew");
+                slot::drop(sql, &self.config.slot)?;
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
+    /// Where the stream goes on; None: nothing is stored.
+    fn place(&self, stored: Option<Place>, slot: Option<&Slot>) -> Result<Option<Place>, Error> {
+        match (stored, slot) {
+            (Some(place), Some(slot)) if slot.confirmed > place.complete => {
+                Err(ahead(&self.config.slot, place, slot.confirmed))
+            }
+            (Some(_), None) if self.config.snapshot.mode.streams => Err(gone(&self.config.slot)),
+            _ => Ok(stored),
+        }
+    }
+
+    fn read_rows(
+        &self,
+        offset: Option<&Offset>,
+        slot: Option<Slot>,
+        tables: Vec<(String, String)>,
+    ) -> Result<State, Error> {
+        let (config, streams) = (&self.config, self.config.snapshot.mode.streams);
         let mut replication = self.replication()?;
-        let known = offset.and_then(known).filter(|_| config.mode != SnapshotMode::InitialOnly);
         let created = match &slot {
-            None => slot::create(&mut replication, &config.slot, true, false)?,
-            Some(_) => {
+            None if streams => slot::create(&mut replication, &config.slot, true, false)?,
+            // nobody would read what another one holds
+            _ => {
                 let name = format!("{}_snapshot_{}", config.slot.get(..40).unwrap_or(&config.slot), std::process::id());
                 slot::create(&mut replication, &name, true, true)?
             }
         };
-        info!(tables = captured.len(), lsn = created.consistent_point, "reading the snapshot");
+        let lsn = created.consistent_point;
+        // what consumers have is of use where the log from there on is
+        let known = offset.and_then(known).filter(|k| streams && k.complete <= lsn);
+        let known = known.filter(|k| slot.is_some_and(|s| s.confirmed <= k.complete));
+        let finished = known.and(offset).and_then(finished).unwrap_or_default();
+        info!(tables = tables.len(), lsn, finished = finished.tables.len(), "reading the snapshot");
         let plan = snapshot::Plan {
             connect: config.connect.clone(),
             snapshot: created.snapshot.unwrap_or_default(),
-            lsn: created.consistent_point,
-            tables: captured,
+            lsn,
+            tables,
             naming: config.naming.clone(),
+            options: &config.snapshot,
+            finished,
         };
         let snapshot = Box::new(Snapshot::begin(plan)?);
-        let last_commit = known.map_or(0, |k| k.last_commit);
-        match (known, slot) {
-            (Some(known), Some(slot))
-                if slot.confirmed <= known.complete && known.complete < created.consistent_point =>
-            {
+        match known {
+            Some(known) if known.complete < lsn => {
                 info!(lsn = known.complete, "reading what was committed since a snapshot was begun");
-                let streaming = self.stream(known, 0)?.up_to(created.consistent_point);
-                Ok(State::Between { streaming: Box::new(streaming), snapshot })
+                let streaming = Box::new(self.stream(known, 0)?.up_to(lsn));
+                Ok(State::Between { streaming, snapshot })
             }
-            _ => Ok(State::Snapshot { snapshot, last_commit, announced: false }),
+            _ => {
+                let last_commit = known.map_or(0, |k| k.last_commit);
+                Ok(State::Snapshot { snapshot, last_commit, announced: false })
+            }
         }
     }
 
@@ -185,10 +237,20 @@ impl Postgres {
         let progress = snapshot.progress();
         info!(rows = progress.rows, tables = progress.tables, "the snapshot is complete");
         let place = Place { complete: snapshot.lsn(), last_commit, ..Place::default() };
-        if self.config.mode != SnapshotMode::InitialOnly {
+        let way = self.way.insert(snapshot.into_way());
+        let position = way.position(None, last_commit);
+        if self.config.snapshot.mode.streams {
             self.state = State::Streaming(Box::new(self.stream(place, place.complete)?));
         }
-        Ok(Poll::Window(Some(of_place(place))))
+        Ok(Poll::Window(Some(position)))
+    }
+
+    /// What positions of the snapshot mean.
+    fn way(&self) -> Option<&Way> {
+        match &self.state {
+            State::Snapshot { snapshot, .. } | State::Between { snapshot, .. } => Some(snapshot.way()),
+            _ => self.way.as_ref(),
+        }
     }
 
     fn turn(&mut self, wait: Duration, limit: Limit, window: &mut Window) -> Result<Poll, Error> {
@@ -196,19 +258,20 @@ impl Postgres {
             State::Streaming(streaming) => streaming.poll(wait, limit, window, &self.config),
             State::Stopped | State::Ended => Ok(Poll::End),
             State::Between { streaming, .. } => match streaming.poll(wait, limit, window, &self.config)? {
-                // its place is no place to go on from: the snapshot is still to come
-                Poll::Window(_) => Ok(Poll::Window(None)),
-                _ if streaming.reached().is_none() => Ok(Poll::Idle(None)),
-                _ => Ok(self.behind_changes()),
+                Poll::Idle(_) if streaming.reached().is_some() => Ok(self.behind_changes()),
+                other => Ok(other),
             },
             State::Snapshot { snapshot, last_commit, announced: announced @ false } => {
                 *announced = true;
-                Ok(Poll::Store(Position([snapshot.lsn(), 0, 0, *last_commit])))
+                Ok(Poll::Store(snapshot.way().position(Some(0), *last_commit)))
             }
-            State::Snapshot { snapshot, .. } => {
+            State::Snapshot { snapshot, last_commit, .. } => {
                 window.batches.clear();
                 match snapshot.read(wait, window, now_ns())? {
-                    Read::Rows => Ok(Poll::Window(None)),
+                    Read::Rows(parts) => {
+                        let position = parts.map(|n| snapshot.way().position(Some(n), *last_commit));
+                        Ok(Poll::Window(position))
+                    }
                     Read::Nothing => Ok(Poll::Idle(None)),
                     Read::Done => self.behind_snapshot(),
                 }
@@ -293,6 +356,14 @@ fn place(offset: &Offset) -> Option<Place> {
     }
 }
 
+/// What consumers have of a snapshot that is not complete.
+fn finished(offset: &Offset) -> Option<Finished> {
+    match place(offset) {
+        Some(_) => None,
+        None => serde_json::from_str(offset.get(FINISHED)?.as_str()?).ok(),
+    }
+}
+
 /// What consumers have seen the changes up to: a stored offset of ours, or one that Debezium wrote (`lsn`, `lsn_commit`, `lsn_proc`).
 fn known(offset: &Offset) -> Option<Place> {
     let number = |key: &str| offset.get(key).and_then(|v| v.as_u64().or_else(|| v.as_str().and_then(parse_lsn)));
@@ -318,15 +389,19 @@ impl Source for Postgres {
             put("lsn_within", within);
             put("lsn_events_processed", rows);
         }
-        if let State::Snapshot { .. } = self.state {
+        if let Some(finished) = self.way().and_then(|way| way.finished(position)) {
             offset.insert("snapshot".into(), "INITIAL".into());
             offset.insert("snapshot_completed".into(), false.into());
+            // a text, for an offset of Connect's holds nothing but plain values
+            if let Ok(text) = serde_json::to_string(&finished) {
+                offset.insert(FINISHED.into(), text.into());
+            }
         }
         offset
     }
 
     fn start(&mut self, offset: Option<&Offset>) -> Result<(), Error> {
-        self.state = State::Stopped;
+        (self.state, self.way) = (State::Stopped, None);
         self.clear_spill();
         self.state = self.begin(offset).map_err(|e| self.lose_patience(e))?;
         self.waiting = None;
@@ -342,7 +417,7 @@ impl Source for Postgres {
 
     fn confirm(&mut self, position: &Position) -> Result<(), Error> {
         match &mut self.state {
-            State::Streaming(s) => s.confirm(position.0[0]),
+            State::Streaming(streaming) | State::Between { streaming, .. } => streaming.confirm(position.0[0]),
             _ => Ok(()),
         }
     }
@@ -358,6 +433,13 @@ impl Source for Postgres {
         match &self.state {
             State::Snapshot { snapshot, .. } | State::Between { snapshot, .. } => Some(snapshot.progress()),
             _ => None,
+        }
+    }
+
+    fn rows_in_snapshot(&self) -> u64 {
+        match &self.state {
+            State::Streaming(streaming) => streaming.below_floor(),
+            _ => 0,
         }
     }
 

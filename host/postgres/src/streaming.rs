@@ -96,6 +96,11 @@ impl Streaming {
         Ok(next)
     }
 
+    /// Rows that the snapshot has, and that were left out for that.
+    pub fn below_floor(&self) -> u64 {
+        self.intake.decoder.below_floor
+    }
+
     /// Reads only what was committed before.
     pub fn up_to(mut self, ceiling: u64) -> Streaming {
         self.intake.decoder.ceiling = Some(ceiling);

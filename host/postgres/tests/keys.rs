@@ -77,7 +77,7 @@ fn families_and_values_are_checked() {
         ("column.mask.with.12.chars", "public.t.c", "config.not-supported"),
         ("column.mask.hash.SHA-256.with.salt.x", "public.t.c", "config.not-supported"),
         ("column.truncate.to.5.chars", "public.t.c", "config.not-supported"),
-        ("snapshot.select.statement.overrides.public.t", "SELECT 1", "config.not-supported"),
+        ("snapshot.select.statement.overrides.public.t", "SELECT 1", "config.no-effect"),
         ("signal.kafka.topic", "s", "config.no-effect"),
         ("openlineage.integration.job.namespace", "n", "config.no-effect"),
         ("internal.log.position.check.enable", "false", "config.no-effect"),

@@ -120,6 +120,10 @@ impl Counters {
     pub(crate) fn progress(&self, progress: Option<Progress>) {
         self.slow(|s| s.progress = progress)
     }
+    /// Rows that the source left out by a rule of its own.
+    pub(crate) fn left_out(&self, rule: &str, rows: u64) {
+        self.slow(|s| *s.dropped.entry(("source".into(), rule.into())).or_default() += rows)
+    }
     pub(crate) fn error(&self, error: &weir_api::Error) {
         self.slow(|s| s.error = Some((error.code(), error.message().to_string())))
     }

@@ -74,6 +74,8 @@ struct Round {
     watched_at: Instant,
     /// a block became durable, or an offset was stored
     moved: bool,
+    /// rows of the rule `in-snapshot` that are counted
+    in_snapshot: u64,
 }
 
 /// Which sink a block is for.
@@ -187,11 +189,16 @@ impl Task {
         self.counters.state(State::Running);
         let now = Instant::now();
         let (ledger, done) = (Ledger::default(), vec![]);
-        let mut round = Round { sink, letters, ledger, done, stored_at: now, watched_at: now, moved: false };
+        let mut round =
+            Round { sink, letters, ledger, done, stored_at: now, watched_at: now, moved: false, in_snapshot: 0 };
         let result = self.turns(&mut round, stop);
+        self.count_left_out(&mut round);
         *moved = round.moved;
         let outcome = result?;
-        self.drain(&mut round)?;
+        match self.drain(&mut round) {
+            Err(e) if outcome == Outcome::Stopped => return Err(undelivered(&self.options, &e.to_string())),
+            other => other?,
+        }
         self.source.stop(true);
         Ok(outcome)
     }
@@ -275,7 +282,7 @@ impl Task {
                 alive = Instant::now();
             }
             if stop.is_asked() && asked.get_or_insert_with(Instant::now).elapsed() > self.options.drain {
-                return Err(undelivered(&self.options));
+                return Err(undelivered(&self.options, "it takes nothing"));
             }
         }
     }
@@ -322,12 +329,22 @@ impl Task {
         self.commit(round)
     }
 
+    /// Invariant 4: what the source leaves out is counted, too.
+    fn count_left_out(&mut self, round: &mut Round) {
+        let rows = self.source.rows_in_snapshot();
+        if rows > round.in_snapshot {
+            self.counters.left_out("in-snapshot", rows - round.in_snapshot);
+            round.in_snapshot = rows;
+        }
+    }
+
     /// Once a second, what people look at.
     fn watch(&mut self, round: &mut Round) {
         if round.watched_at.elapsed() < KEEP_ALIVE {
             return;
         }
         round.watched_at = Instant::now();
+        self.count_left_out(round);
         self.counters.progress(self.source.progress());
         if let Some(bytes) = self.source.lag_bytes() {
             self.counters.lag(bytes)
@@ -347,14 +364,10 @@ fn pause(wait: Duration, stop: &Stop) -> bool {
     true
 }
 
-fn undelivered(options: &TaskOptions) -> Error {
-    let seconds = options.drain.as_secs();
-    Error::new(
-        "task.undelivered",
-        weir_api::Cure::None,
-        format!("the sink did not take what was under way within {seconds} s"),
-    )
-    .help("nothing is lost: the next start goes on from the last stored offset")
+fn undelivered(options: &TaskOptions, why: &str) -> Error {
+    let message = format!("the sink did not take what was under way within {} s: {why}", options.drain.as_secs());
+    Error::new("task.undelivered", weir_api::Cure::None, message)
+        .help("nothing is lost: the next start goes on from the last stored offset")
 }
 
 fn last_change(window: &Window) -> Option<i64> {

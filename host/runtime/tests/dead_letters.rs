@@ -252,6 +252,8 @@ struct Rows {
     stored: Arc<Mutex<Vec<u64>>>,
     /// wants its position stored before it goes on
     insists: bool,
+    /// is asked when the rows are sent
+    stop: Option<Stop>,
 }
 
 impl weir_api::Source for Rows {
@@ -274,6 +276,9 @@ impl weir_api::Source for Rows {
         }
         if std::mem::take(&mut self.insists) {
             return Ok(Poll::Store(Position([9, 0, 0, 0])));
+        }
+        if let Some(stop) = &self.stop {
+            stop.ask()
         }
         let is_stored = !self.stored.lock().unwrap().is_empty();
         Ok(if is_stored || self.polls > 1000 { Poll::End } else { Poll::Idle(None) })
@@ -339,6 +344,10 @@ impl Sink for FakeSink {
 
 /// Runs a window of which a row is poison; the offsets that were stored, the letters that came, how it ended.
 fn task(letters: Takes, insists: bool) -> (Vec<u64>, Vec<Told>, Result<(), &'static str>) {
+    task_until(letters, insists, None)
+}
+
+fn task_until(letters: Takes, insists: bool, stop: Option<Stop>) -> (Vec<u64>, Vec<Told>, Result<(), &'static str>) {
     let (store, got) = (Offsets::default(), Arc::<Mutex<Vec<Arc<Block>>>>::default());
     let make = |takes: Takes, got: Arc<Mutex<Vec<Arc<Block>>>>| -> MakeSink {
         Box::new(move || Ok(Box::new(FakeSink { takes, done: vec![], got: got.clone() })))
@@ -347,7 +356,7 @@ fn task(letters: Takes, insists: bool) -> (Vec<u64>, Vec<Told>, Result<(), &'sta
     let offset_interval = Duration::ZERO;
     let task = Task {
         name: "shop".into(),
-        source: Box::new(Rows { sent: false, polls: 0, stored: store.0.clone(), insists }),
+        source: Box::new(Rows { sent: false, polls: 0, stored: store.0.clone(), insists, stop: stop.clone() }),
         chain: chain(&[("poison", Does::Poisons(1))], false),
         sink: make(Takes::All, Arc::default()),
         dead_letters: Some(make(letters, got.clone())),
@@ -355,7 +364,7 @@ fn task(letters: Takes, insists: bool) -> (Vec<u64>, Vec<Told>, Result<(), &'sta
         options: TaskOptions { offset_interval, retry, drain: Duration::from_millis(10), ..TaskOptions::default() },
         counters: Arc::new(Counters::default()),
     };
-    let result = task.run(&Stop::default()).map(|_| ()).map_err(|e| e.code());
+    let result = task.run(&stop.unwrap_or_default()).map(|_| ()).map_err(|e| e.code());
     let stored = store.0.lock().unwrap().clone();
     let letters = told(&got.lock().unwrap());
     (stored, letters, result)
@@ -371,6 +380,14 @@ fn an_offset_is_stored_behind_a_durable_letter() {
 fn no_offset_is_stored_while_a_letter_is_not_durable() {
     let (stored, letters, result) = task(Takes::Never, false);
     assert_eq!((stored, letters.len(), result), (vec![], 1, Err("test.down")));
+}
+
+#[test]
+fn an_orderly_stop_that_could_not_deliver_is_no_success() {
+    let (stored, _, result) = task_until(Takes::Never, false, Some(Stop::default()));
+    assert_eq!((stored, result), (vec![], Err("task.undelivered")));
+    let (stored, _, result) = task_until(Takes::All, false, Some(Stop::default()));
+    assert_eq!((stored, result), (vec![9], Ok(())));
 }
 
 #[test]

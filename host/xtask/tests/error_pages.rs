@@ -45,7 +45,6 @@ const UNPROVOKED: &[&str] = &[
     "store.old-file",
     "task.no-dead-letters",
     "task.thread",
-    "task.undelivered",
     "terminal.unreadable",
     "transform.binding",
     "weir.extract-new-record-state.lists",

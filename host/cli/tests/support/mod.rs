@@ -1,9 +1,10 @@
 //! `weir` as a process, for tests.
 #![allow(dead_code)] // each test uses its part
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// A directory with a pipeline file and offsets.
@@ -58,6 +59,12 @@ impl Place {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(self.path(output)).expect("a file");
         self.spawn(args, file.into())
     }
+    /// The same with standard output in the test's hands: what is not read holds it up.
+    pub fn start_piped(&self, args: &[&str]) -> (Weir, ChildStdout) {
+        let mut weir = self.spawn(args, Stdio::piped());
+        let out = weir.child.stdout.take().expect("a pipe");
+        (weir, out)
+    }
     fn spawn(&self, args: &[&str], stdout: Stdio) -> Weir {
         let log = self.path("weir.log");
         let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log");
@@ -73,10 +80,13 @@ impl Weir {
         self.child.wait().expect("gone");
     }
     /// SIGTERM, and waits for the orderly end.
-    pub fn stop(mut self) -> std::process::ExitStatus {
+    pub fn stop(self) -> std::process::ExitStatus {
+        self.ask_to_stop();
+        self.wait()
+    }
+    pub fn ask_to_stop(&self) {
         let pid = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
-        wait_for("weir ends", Duration::from_secs(60), || self.child.try_wait().expect("a status"))
     }
     pub fn wait(mut self) -> std::process::ExitStatus {
         wait_for("weir ends", Duration::from_secs(120), || self.child.try_wait().expect("a status"))
@@ -94,6 +104,17 @@ impl Drop for Weir {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A number that a running weir's `/metrics` shows; 0: it does not, or not yet.
+pub fn metric(port: u16, name: &str) -> u64 {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return 0 };
+    let (mut answer, request) = (String::new(), "GET /metrics HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\r\n");
+    if stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer)).is_err() {
+        return 0;
+    }
+    let line = answer.lines().find(|l| l.starts_with(name));
+    line.and_then(|l| l.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
 }
 
 pub fn read(path: &Path) -> String {

@@ -12,7 +12,7 @@ use weir_api::Error;
 
 mod start;
 
-use crate::answer::{copied, parameter, row};
+use crate::answer::{self, copied, parameter, row};
 use crate::copy::CopyOut;
 use crate::frame::{self, HEADER, broken};
 use crate::server_error::{Peer, ServerError};
@@ -90,6 +90,26 @@ impl Connection {
             }
         }
         refusal.map_or(Ok(rows), Err)
+    }
+
+    /// The names of the columns that a query has.
+    ///
+    /// # Errors
+    /// As [`Connection::simple_query`].
+    pub fn column_names(&mut self, sql: &str) -> Result<Vec<String>, Error> {
+        self.query(sql)?;
+        let (mut names, mut refusal) = (vec![], None);
+        loop {
+            let frame = self.receive()?;
+            let body = self.incoming.get(frame.body).unwrap_or_default();
+            match frame.tag {
+                b'T' => names = answer::column_names(body)?,
+                b'E' if refusal.is_none() => refusal = Some(ServerError::parse(body).into_error(&self.peer)),
+                b'Z' => break,
+                _ => {}
+            }
+        }
+        refusal.map_or(Ok(names), Err)
     }
 
     /// Starts `COPY … TO STDOUT`.

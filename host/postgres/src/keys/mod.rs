@@ -65,7 +65,6 @@ pub static KEYS: ConfigDef = ConfigDef { keys: &ALL, prefixes: PREFIXES };
 const FAMILIES: &[(&str, Effect)] = &[
     ("column.mask.", Effect::Refused("`column.exclude.list`, or a transform step that you write, see sdk/rust")),
     ("column.truncate.to.", Effect::Refused("a transform step that you write, see sdk/rust")),
-    ("snapshot.select.statement.overrides.", Effect::Refused("a `weir:filter` step leaves rows out")),
     ("signal.kafka.", Effect::Ignored("there are no signals yet")),
     ("signal.consumer.", Effect::Ignored("there are no signals yet")),
     ("openlineage.integration.", Effect::Ignored("nothing is told to OpenLineage")),
@@ -98,6 +97,7 @@ pub fn check(settings: &Settings) -> Vec<Finding> {
         }
     };
     let mut findings: Vec<_> = settings.values.keys().filter_map(family).collect();
+    findings.extend(crate::config::snapshot::check(settings));
     if let Err(e) = crate::config::Config::parse(settings) {
         // what it refuses names its key first
         let key = e.message().split('`').nth(1).filter(|name| KEYS.key(name).is_some());

@@ -4,56 +4,108 @@ use weir_api::{Key, KeyType};
 
 const SNAPSHOT: &str = "snapshot";
 
-pub const WORKING: &[Key] = &[Key::new("snapshot.mode", KeyType::String, "What is read before the stream.")
-    .default("initial")
-    .one_of(&["initial", "initial_only", "no_data", "never", "schema_only", "always"])
-    .group(SNAPSHOT)];
+pub const WORKING: &[Key] = &[
+    Key::new("snapshot.mode", KeyType::String, "What is read before the stream.")
+        .default("initial")
+        .one_of(&[
+            "initial",
+            "initial_only",
+            "no_data",
+            "never",
+            "schema_only",
+            "always",
+            "when_needed",
+            "configuration_based",
+        ])
+        .group(SNAPSHOT),
+    Key::new(
+        "snapshot.mode.configuration.based.snapshot.data",
+        KeyType::Boolean,
+        "With configuration_based: whether rows are read, at every start.",
+    )
+    .default("false")
+    .group(SNAPSHOT),
+    Key::new(
+        "snapshot.mode.configuration.based.start.stream",
+        KeyType::Boolean,
+        "With configuration_based: whether changes follow.",
+    )
+    .default("false")
+    .group(SNAPSHOT),
+    Key::new(
+        "snapshot.mode.configuration.based.snapshot.on.data.error",
+        KeyType::Boolean,
+        "With configuration_based: whether rows are read where the log from the stored offset on is gone.",
+    )
+    .default("false")
+    .group(SNAPSHOT),
+    Key::new(
+        "snapshot.include.collection.list",
+        KeyType::List,
+        "Tables whose rows are read, of those that are captured; all of them when it is not set.",
+    )
+    .group(SNAPSHOT),
+    Key::new(
+        "snapshot.select.statement.overrides",
+        KeyType::List,
+        "Tables (schema.table) whose rows a statement of yours selects: `snapshot.select.statement.overrides.schema.table`.",
+    )
+    .group(SNAPSHOT),
+    Key::new(
+        "snapshot.tables.order.by.row.count",
+        KeyType::String,
+        "The order of tables: by name, or by the planner's estimate of their rows.",
+    )
+    .default("disabled")
+    .one_of(&["disabled", "ascending", "descending"])
+    .group(SNAPSHOT),
+    Key::new(
+        "snapshot.max.threads",
+        KeyType::Int,
+        "Sessions that read; tables above 16 MiB are read in parts. Records leave in the same order all the same.",
+    )
+    .default("1")
+    .group(SNAPSHOT),
+    Key::new(
+        "snapshot.locking.mode",
+        KeyType::String,
+        "shared: tables are held against TRUNCATE and what writes them anew, from the snapshot's beginning; none: each from its own turn on.",
+    )
+    .default("none")
+    .one_of(&["none", "shared"])
+    .group(SNAPSHOT),
+    Key::new("snapshot.lock.timeout.ms", KeyType::Millis, "How long `shared` waits for its locks.")
+        .default("10000")
+        .group(SNAPSHOT),
+];
 
 pub const OTHERS: &[Key] = rows! { SNAPSHOT:
     ignored "snapshot.isolation.mode" String "serializable" "The isolation of the snapshot."
         => "all tables are read in one exported snapshot";
-    ignored "snapshot.locking.mode" String "none" "Locks while tables are read."
-        => "a COPY takes the lock that `shared` means";
-    ignored "snapshot.lock.timeout.ms" Long "10000" "How long locks are waited for."
-        => "no table is locked but by its own COPY";
     ignored "snapshot.fetch.size" Int - "Rows in a fetch."
-        => "rows come as a stream";
+        => "rows come as a stream, of which a few megabytes are read ahead";
     ignored "query.fetch.size" Int "0" "Rows in a fetch."
-        => "rows come as a stream";
-    ignored "snapshot.max.threads" Int "1" "Threads that read."
-        => "one thread reads, and another writes meanwhile";
+        => "rows come as a stream, of which a few megabytes are read ahead";
     ignored "snapshot.max.threads.multiplier" Int "1" "Parts of a table."
-        => "one thread reads, and another writes meanwhile";
+        => "tables are read in parts of 8 MiB";
     ignored "legacy.snapshot.max.threads" Boolean "false" "A thread for each table."
-        => "one thread reads, and another writes meanwhile";
+        => "tables are read in parts of 8 MiB";
     ignored "snapshot.delay.ms" Long "0" "A pause before the snapshot."
         => "it begins at once";
     ignored "streaming.delay.ms" Long "0" "A pause before the stream."
         => "it begins at once";
     refused "snapshot.mode.custom.name" String - "A Java class."
-        => "`snapshot.mode` = initial, initial_only, no_data or always";
-    refused "snapshot.mode.configuration.based.snapshot.data" Boolean "false" "Whether rows are read."
-        => "`snapshot.mode` = initial, initial_only, no_data or always";
-    refused "snapshot.mode.configuration.based.snapshot.schema" Boolean "false" "Whether schemas are read."
-        => "`snapshot.mode` = initial, initial_only, no_data or always";
-    refused "snapshot.mode.configuration.based.start.stream" Boolean "false" "Whether the stream follows."
-        => "`snapshot.mode` = initial, initial_only, no_data or always";
-    refused "snapshot.mode.configuration.based.snapshot.on.schema.error" Boolean "false" "Whether schemas are read again."
-        => "`snapshot.mode` = initial, initial_only, no_data or always";
-    refused "snapshot.mode.configuration.based.snapshot.on.data.error" Boolean "false" "Whether rows are read again."
-        => "`snapshot.mode` = initial, initial_only, no_data or always";
+        => "`snapshot.mode` = configuration_based, or one of the others";
+    ignored "snapshot.mode.configuration.based.snapshot.schema" Boolean "false" "Whether schemas are read."
+        => "the server describes a table before its changes";
+    ignored "snapshot.mode.configuration.based.snapshot.on.schema.error" Boolean "false" "Whether schemas are read again."
+        => "the server describes a table before its changes";
     refused "snapshot.query.mode" String "select_all" "How rows are selected."
         => "remove it: whole tables are read";
     refused "snapshot.query.mode.custom.name" String - "A Java class."
         => "remove it: whole tables are read";
     refused "snapshot.locking.mode.custom.name" String - "A Java class."
-        => "remove it: no locks are needed";
-    refused "snapshot.include.collection.list" List - "Tables whose rows are read."
-        => "a pipeline of its own, with `snapshot.mode` = no_data, for the tables that need no snapshot";
-    refused "snapshot.select.statement.overrides" List - "Tables whose rows are selected otherwise."
-        => "a `weir:filter` step leaves rows out";
-    refused "snapshot.tables.order.by.row.count" String "disabled" "The order of tables."
-        => "remove it: tables are read by name";
+        => "`snapshot.locking.mode` = none or shared";
     ignored "incremental.snapshot.chunk.size" Int "1024" "Rows in a chunk."
         => "there are no incremental snapshots yet";
     ignored "incremental.snapshot.allow.schema.changes" Boolean "false" "Whether schemas may change meanwhile."
@@ -79,7 +131,7 @@ pub const OTHERS: &[Key] = rows! { SNAPSHOT:
     ignored "notification.sink.topic.name" String - "The topic of notifications."
         => "there are no notifications";
     ignored "internal.legacy.snapshot.max.threads" Boolean "false" "A thread for each table."
-        => "one thread reads, and another writes meanwhile";
+        => "tables are read in parts of 8 MiB";
     ignored "internal.snapshot.scan.all.columns.force" Boolean "false" "Whether Debezium reads columns that it leaves out."
         => "it is about Debezium's inside";
 };

@@ -1,5 +1,7 @@
 //! Settings as the source works with them.
 
+pub mod snapshot;
+
 use crate::handling::Handling;
 use crate::in_progress::{Bounds, spill};
 use crate::keys::KEYS;
@@ -8,18 +10,10 @@ use crate::publication::Autocreate;
 use crate::stream_options::{self, StreamOptions};
 use crate::table::{ColumnFilter, KeyColumns, Naming};
 use crate::{ConnectOptions, SslMode};
+use snapshot::SnapshotOptions;
 use std::time::Duration;
 use weir_api::{Error, Settings};
 use weir_cdc::{Adjust, Context, Envelope, Patterns, TableFilter};
-
-/// `snapshot.mode`
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SnapshotMode {
-    Initial,
-    InitialOnly,
-    NoData,
-    Always,
-}
 
 #[derive(Clone)]
 pub struct Config {
@@ -30,7 +24,7 @@ pub struct Config {
     pub autocreate: Autocreate,
     pub via_root: bool,
     pub status_interval: Duration,
-    pub mode: SnapshotMode,
+    pub snapshot: SnapshotOptions,
     pub filter: TableFilter,
     pub skipped: Skipped,
     pub naming: Naming,
@@ -67,12 +61,6 @@ impl Config {
         envelope.field_names = adjust("field.name.adjustment.mode")?;
         let columns =
             ColumnFilter { include: patterns("column.include.list")?, exclude: patterns("column.exclude.list")? };
-        let mode = match text("snapshot.mode").unwrap_or("initial").to_ascii_lowercase().as_str() {
-            "initial_only" => SnapshotMode::InitialOnly,
-            "no_data" | "never" | "schema_only" => SnapshotMode::NoData,
-            "always" => SnapshotMode::Always,
-            _ => SnapshotMode::Initial,
-        };
         let autocreate = Autocreate::parse(text("publication.autocreate.mode").unwrap_or_default());
         let slot = slot_name(required("slot.name")?)?;
         let stream = StreamOptions::parse(text(stream_options::KEY).unwrap_or_default())?;
@@ -99,7 +87,7 @@ impl Config {
             autocreate: autocreate.unwrap_or(Autocreate::AllTables),
             via_root: settings.flag(&KEYS, "publish.via.partition.root")?,
             status_interval: settings.millis(&KEYS, "status.update.interval.ms")?.unwrap_or(most).min(most),
-            mode,
+            snapshot: SnapshotOptions::parse(settings)?,
             filter: TableFilter {
                 schemas: patterns("schema.include.list")?,
                 schemas_out: patterns("schema.exclude.list")?,
