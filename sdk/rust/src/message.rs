@@ -2,8 +2,8 @@
 
 use crate::routes::Routes;
 use crate::{
-    Batch, Binding, Builder, Cell, Cells, Columns, Edit, Failure, Field, Kind, NewCell, Outcome, Output, Repr, Row,
-    RowError, Shape, Slot, Source, Test, Then, Verdict,
+    Batch, Binding, Builder, Cell, Cells, Columns, Edit, Failure, Field, Kind, Layout, NewCell, Outcome, Output, Repr,
+    Row, RowError, Shape, Slot, Source, Test, Then, Verdict,
 };
 
 /// What becomes of records that lack what the function asks for: a field that their shape has not, or a null where the
@@ -101,6 +101,7 @@ impl Shapes {
         // the same cells once more, for what does not fit
         let mut untyped: Vec<Builder> = bound.types.iter().zip(O::Columns::CELLS).map(|(_, c)| new(c)).collect();
         let topic = O::Columns::CELLS.iter().position(|cell| cell.path == TOPIC);
+        let chooses = topic.is_some() || !bound.types.is_empty();
         let (mut layouts, mut added) = (vec![], vec![]);
         let mut kept = Vec::with_capacity(rows);
         let mut errors = vec![];
@@ -117,16 +118,13 @@ impl Shapes {
                     values.push(&mut columns);
                     untyped.iter_mut().for_each(Builder::null);
                     exchange(misfits, &mut columns, &mut untyped);
-                    let layout = if misfits == 0 { COMPUTED } else { MISFITS + misfits };
-                    let named = topic.and_then(|i| columns.get(i)?.last_text());
-                    let layout = named.map_or(Some(layout), |topic| bound.routes.to(layout, topic, &mut added));
-                    if layout.is_none() {
-                        errors.push(RowError {
-                            row,
-                            failure: Failure::new(TOPICS, "it names too many different topics"),
-                        });
+                    if chooses {
+                        let named = topic.and_then(|i| columns.get(i)?.last_text());
+                        layouts.push(bound.layout(misfits, named, &mut added).unwrap_or_else(|failure| {
+                            errors.push(RowError { row, failure });
+                            COMPUTED
+                        }));
                     }
-                    layouts.push(layout.unwrap_or(COMPUTED));
                     kept.push(row);
                 }
                 Verdict::Drop => {}
@@ -134,9 +132,6 @@ impl Shapes {
             }
         }
         let rows = (kept.len() < rows).then_some(kept);
-        if layouts.iter().all(|layout| *layout == COMPUTED) {
-            layouts.clear();
-        }
         let without_topic =
             |all: Vec<Builder>| all.into_iter().enumerate().filter(|(i, _)| Some(*i) != topic).map(|(_, b)| b.finish());
         let columns = without_topic(columns).chain(without_topic(untyped)).collect();
@@ -152,6 +147,18 @@ impl Bound {
         let is_misfit =
             |(i, tree): (usize, &Option<Vec<Field>>)| tree.as_ref().is_some_and(|tree| !values.fits(i, tree));
         self.types.iter().enumerate().filter(|t| is_misfit(*t)).fold(0, |bits, (i, _)| bits | 1 << i)
+    }
+
+    /// The layout of a row with these misfits that goes to a topic of its own; None: to the one that it came from.
+    fn layout(&self, misfits: u32, topic: Option<&str>, added: &mut Vec<Layout>) -> Result<u32, Failure> {
+        let layout = if misfits == 0 { COMPUTED } else { MISFITS + misfits };
+        match topic {
+            None => Ok(layout),
+            Some(topic) => {
+                let found = self.routes.to(layout, topic, added);
+                found.ok_or_else(|| Failure::new(TOPICS, "it names too many different topics"))
+            }
+        }
     }
 }
 
