@@ -1,15 +1,20 @@
-//! Builds the standard transforms for `wasm32-unknown-unknown`, makes components of them, and writes the table that embeds them.
+//! Builds the standard transforms, makes components of them, and writes the tables that embed them, and the pages of error codes.
 //!
 //! In a target directory of their own, beside the host's: the two builds would wait for each other's lock otherwise.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a build that cannot go on stops
 
+#[path = "src/author/component.rs"]
+mod component;
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+/// A page for each error code.
+const PAGES: &str = "host/docs/errors";
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    for path in ["transforms", "sdk/rust", "wit", "Cargo.toml"] {
+    for path in ["transforms", "sdk/rust", "wit", "Cargo.toml", PAGES, "host/cli/src/author/component.rs"] {
         println!("cargo:rerun-if-changed={}", root.join(path).display());
     }
     let out = PathBuf::from(std::env::var("OUT_DIR").expect("OUT_DIR"));
@@ -24,10 +29,9 @@ fn main() {
     let mut table = String::from("pub static STANDARD: &[Standard] = &[\n");
     for (guest, package) in guests.iter().zip(&crates) {
         let name = package.replace('-', "_");
-        let core = target.join("wasm32-unknown-unknown/guest").join(format!("{name}.wasm"));
+        let core = target.join(component::TARGET).join("guest").join(format!("{name}.wasm"));
         let core = std::fs::read(&core).unwrap_or_else(|e| panic!("{}: {e}", core.display()));
-        let mut encoder = wit_component::ComponentEncoder::default().module(&core).expect("a module").validate(true);
-        let component = encoder.encode().expect("a component");
+        let component = component::encode(&core).expect("a component");
         let file = out.join(format!("{name}.wasm"));
         std::fs::write(&file, component).expect("written");
         let classes = guest["classes"].as_array().expect("classes").iter().map(|c| {
@@ -49,6 +53,21 @@ fn main() {
     }
     table.push_str("];\n");
     std::fs::write(out.join("standard.rs"), table).expect("written");
+    std::fs::write(out.join("pages.rs"), pages(&root.join(PAGES))).expect("written");
+}
+
+/// The table of the pages, in the order of their codes.
+fn pages(folder: &Path) -> String {
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).expect("pages").map(|f| f.expect("a file").path()).collect();
+    files.sort();
+    let mut table = String::from("pub static PAGES: &[(&str, &str)] = &[\n");
+    for file in files {
+        let code = file.file_stem().and_then(|s| s.to_str()).expect("a code");
+        let text = std::fs::read_to_string(&file).expect("a page");
+        writeln!(table, "({code:?}, {text:?}),").expect("written");
+    }
+    table + "];\n"
 }
 
 fn classes_literal(classes: &[(String, Vec<(String, String)>)]) -> String {
@@ -58,18 +77,11 @@ fn classes_literal(classes: &[(String, Vec<(String, String)>)]) -> String {
 }
 
 fn build(root: &Path, target: &Path, crates: &[String]) {
-    let mut cargo = Command::new(std::env::var("CARGO").expect("CARGO"));
-    cargo.current_dir(root).args(["build", "--quiet", "--profile", "guest", "--target", "wasm32-unknown-unknown"]);
-    cargo.arg("--target-dir").arg(target);
+    let mut cargo = component::cargo_build(std::env::var("CARGO").expect("CARGO"));
+    cargo.current_dir(root).args(["--quiet", "--profile", "guest", "--target-dir"]).arg(target);
     for name in crates {
         cargo.args(["--package", name]);
     }
-    // what the outer build was told is not for guests
-    for key in
-        ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR"]
-    {
-        cargo.env_remove(key);
-    }
     let status = cargo.status().expect("cargo runs");
-    assert!(status.success(), "the standard transforms do not build; is the target wasm32-unknown-unknown installed?");
+    assert!(status.success(), "the standard transforms do not build; is the target {} installed?", component::TARGET);
 }

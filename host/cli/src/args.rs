@@ -49,6 +49,82 @@ pub enum Verb {
     Offsets(Offsets),
     /// Look at dead letters, and send them again
     Dlq(Dlq),
+    /// Make a transform's crate, or a pipeline file
+    New(New),
+    /// Build a transform's crate into a component that pipelines can use
+    Build(Build),
+    /// Run a transform's cases: records in, records out
+    Test(Test),
+    /// Say what an error code, a configuration key, a connector or a transform means
+    Explain(Explain),
+}
+
+#[derive(clap::Args, Debug)]
+pub struct New {
+    #[command(subcommand)]
+    pub verb: NewVerb,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum NewVerb {
+    /// A crate with an example and a case, ready for `weir test`
+    Transform {
+        /// The new folder; its name is the crate's
+        #[arg(value_name = "NAME")]
+        path: PathBuf,
+        #[arg(long, value_enum, default_value_t = Language::Rust)]
+        lang: Language,
+        /// The SDK's folder, sdk/rust of a checkout [default: the one of this version on crates.io]
+        #[arg(long, value_name = "PATH")]
+        sdk: Option<PathBuf>,
+    },
+    /// A file to begin with: PostgreSQL to Kafka
+    Pipeline {
+        /// The new file, with or without .toml; its name is the pipeline's
+        #[arg(value_name = "NAME")]
+        path: PathBuf,
+    },
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Language {
+    Rust,
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Build {
+    /// The crate's folder
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub folder: PathBuf,
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Test {
+    /// A transform's folder, which is built first, or a component; with --use, the folder of cases [default: .]
+    #[arg(value_name = "DIR|FILE.wasm")]
+    pub path: Option<PathBuf>,
+    /// A transform by its name, as "weir:filter", rather than a crate
+    #[arg(long = "use", value_name = "NAME")]
+    pub uses: Option<String>,
+    /// The folder of cases, or one of them [default: cases/ beside the crate or component]
+    #[arg(long, value_name = "DIR")]
+    pub cases: Option<PathBuf>,
+    /// Only cases whose name holds this
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Write what comes out into the cases that fail
+    #[arg(long)]
+    pub accept: bool,
+    /// Write the verdicts as JUnit's XML too
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+}
+
+#[derive(clap::Args, Debug)]
+pub struct Explain {
+    /// Codes ("postgres.slot-lost"), keys ("table.include.list"), or components ("kafka", "weir:filter") [default: list them]
+    #[arg(value_name = "CODE|KEY")]
+    pub what: Vec<String>,
 }
 
 #[derive(clap::Args, Debug)]
@@ -75,11 +151,31 @@ pub enum DemoSource {
 
 #[derive(clap::Args, Debug)]
 pub struct Run {
+    /// Pipeline files (TOML), or Kafka Connect connectors (JSON or .properties)
+    #[arg(required_unless_present = "from", conflicts_with = "from", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The Kafka Connect worker's properties, for connectors
+    #[arg(long, value_name = "FILE")]
+    pub worker: Option<PathBuf>,
     #[command(flatten)]
-    pub files: Files,
+    pub addresses: Addresses,
     /// Serve /metrics and /health here, as "127.0.0.1:9464"
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<std::net::SocketAddr>,
+}
+
+/// A pipeline without a file.
+#[derive(clap::Args, Debug, Default)]
+pub struct Addresses {
+    /// Without a file, from here: postgres://user:password@host:port/database, or generator:
+    #[arg(long, value_name = "URL", requires = "to")]
+    pub from: Option<String>,
+    /// … to here: kafka://host:port,host:port, stdout:, file:PATH or discard:; the file it amounts to is printed at the end
+    #[arg(long, value_name = "URL", requires = "from")]
+    pub to: Option<String>,
+    /// Only these tables, as "orders,sales.invoices"
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "from")]
+    pub tables: Vec<String>,
 }
 
 #[derive(clap::Args, Debug)]
@@ -172,6 +268,14 @@ pub struct Selection {
     pub code: Option<String>,
 }
 
+// === impl Run ===
+
+impl Run {
+    pub fn files(&self) -> Files {
+        Files { files: self.files.clone(), worker: self.worker.clone() }
+    }
+}
+
 // === impl Replay ===
 
 impl Replay {
@@ -191,6 +295,10 @@ impl Verb {
             Verb::Plan(_) => "plan",
             Verb::Offsets(_) => "offsets",
             Verb::Dlq(_) => "dlq",
+            Verb::New(_) => "new",
+            Verb::Build(_) => "build",
+            Verb::Test(_) => "test",
+            Verb::Explain(_) => "explain",
         }
     }
 }

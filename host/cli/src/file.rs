@@ -21,6 +21,26 @@ pub fn plans(files: &Files, guests: &Arc<Guests>) -> Result<Vec<Plan>, Failure> 
     Ok(plans)
 }
 
+/// The plan of a pipeline file's text that is in no file; `name` is what findings call it.
+pub fn plan_of(name: &str, text: &str, guests: &Arc<Guests>) -> Result<Plan, Failure> {
+    let (mut texts, mut plans) = (Texts::default(), vec![]);
+    texts.add(name, text);
+    let (written, mut findings) = toml::parse(name, text);
+    if let Some(written) = written {
+        let (catalog, found) = connectors::with_used(connectors::catalog(), &written, guests);
+        findings.extend(found);
+        secret::places(&written, &catalog).iter().for_each(|place| texts.hide(place));
+        resolve_one(&written, &catalog, &Providers::from_env(), &mut findings, &mut plans);
+    }
+    match plans.pop() {
+        Some(plan) if !findings.iter().any(Finding::is_error) => {
+            output::warn(&findings, &texts);
+            Ok(plan)
+        }
+        _ => Err(Failure::Findings(findings, texts)),
+    }
+}
+
 /// Plans and everything there is to say about them.
 pub fn resolve(files: &Files, guests: &Arc<Guests>) -> Result<(Vec<Plan>, Vec<Finding>, Texts), Failure> {
     let catalog = connectors::catalog();

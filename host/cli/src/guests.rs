@@ -62,7 +62,7 @@ impl Guests {
     }
 
     /// `uses`: a standard name, or a path that ends in ".wasm".
-    fn load(&self, uses: &str) -> Result<Arc<Module>, Error> {
+    pub(crate) fn load(&self, uses: &str) -> Result<Arc<Module>, Error> {
         let mut loaded = self.loaded.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(module) = loaded.get(uses) {
             return Ok(module.clone());
@@ -93,6 +93,13 @@ impl Guests {
         let presets: Vec<_> = presets.to_vec();
         let check = move |settings: &Settings| problems(&module, &options(settings, &presets));
         Ok(Component::new(&[uses], def).with_check(check))
+    }
+
+    /// What a transform says it does, and the options that it takes.
+    pub fn described(&self, uses: &str) -> Result<(String, ConfigDef), Error> {
+        let manifest = self.load(uses)?.describe()?;
+        let def = definition(&manifest, &[]);
+        Ok((manifest.summary, def))
     }
 
     /// The transform of a step.

@@ -1,9 +1,12 @@
 //! `weir`: change data capture in one process.
 
+mod addresses;
 mod args;
+mod author;
 mod connectors;
 mod demo;
 mod dlq;
+mod explain;
 mod failure;
 mod file;
 mod guests;
@@ -37,6 +40,10 @@ fn main() -> ExitCode {
         Verb::Plan(a) => show::plan(a, &args.common),
         Verb::Offsets(a) => offsets::run(a, &args.common),
         Verb::Dlq(a) => dlq::run(a, &args.common),
+        Verb::New(a) => author::new::run(a),
+        Verb::Build(a) => author::build::run(a, &args.common),
+        Verb::Test(a) => author::test::run(a, &args.common),
+        Verb::Explain(a) => explain::run(a, &args.common),
     };
     output::finish(verb, &args.common, result)
 }

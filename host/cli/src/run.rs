@@ -1,5 +1,6 @@
 //! `weir run`: a thread for each pipeline, until it ends or is asked to.
 
+use crate::addresses;
 use crate::args::{Common, Run};
 use crate::connectors;
 use crate::failure::Failure;
@@ -62,9 +63,19 @@ struct Offsets {
 
 pub fn run(args: &Run, common: &Common) -> Result<Done, Failure> {
     let guests = common.guests()?;
-    let plans = file::plans(&args.files, &guests)?;
+    let addresses = addresses::files(&args.addresses)?;
+    let plans = match &addresses {
+        Some(files) => vec![file::plan_of("--from and --to", &files.text, &guests)?],
+        None => file::plans(&args.files(), &guests)?,
+    };
     let store = Embedded::open(common.data_dir())?;
-    run_plans(&plans, &guests, &store, Ends { metrics: args.metrics, data_dir: common.data_dir(), ..Ends::default() })
+    let ends = Ends { metrics: args.metrics, data_dir: common.data_dir(), ..Ends::default() };
+    let done = run_plans(&plans, &guests, &store, ends);
+    // also where it failed: the file is what one goes on with
+    if let Some(files) = addresses {
+        eprint!("# the pipeline file that this was\n{}", files.shown)
+    }
+    done
 }
 
 /// Runs resolved pipelines to their ends.

@@ -209,6 +209,69 @@ fn all_slots_are_used() {
     pipeline.works("");
 }
 
+/// Names of slots are the server's: what is in the way is said, and going on with it would lose changes.
+#[test]
+fn a_slot_that_is_not_ours() {
+    let pipeline = Pipeline::new(Postgres::shared().expect("PostgreSQL"));
+    let drop = format!("SELECT pg_drop_replication_slot('{}')", pipeline.name);
+    pipeline.sql(&format!("SELECT pg_create_logical_replication_slot('{}', 'test_decoding')", pipeline.name));
+    let ended = pipeline.run("");
+    ended.is(3, "postgres.slot-plugin");
+    assert!(ended.help.contains(&drop), "{}", ended.help);
+    pipeline.sql(&drop);
+    let other = pipeline.server.database().expect("a database");
+    let create = format!("SELECT pg_create_logical_replication_slot('{}', 'pgoutput')", pipeline.name);
+    pipeline.server.sql_in(&other, &create).expect("a slot");
+    let ended = pipeline.run("");
+    ended.is(3, "postgres.slot-elsewhere");
+    assert!(ended.help.contains("`slot.name`"), "{}", ended.help);
+    pipeline.server.sql_in(&other, &drop).expect("dropped");
+    pipeline.works("");
+}
+
+/// Between the stored offset and the slot something is missing: that ends the pipeline, whatever it is asked.
+#[test]
+fn a_slot_that_has_moved_on_or_is_gone() {
+    let pipeline = Pipeline::new(Postgres::shared().expect("PostgreSQL"));
+    let weir = pipeline.start("");
+    pipeline.wait_for_ids(&[1]);
+    pipeline.sql("INSERT INTO t VALUES (2, 'b')");
+    pipeline.wait_for_ids(&[1, 2]);
+    assert!(weir.stop().success());
+    pipeline.sql("INSERT INTO t VALUES (3, 'c')");
+    pipeline.sql(&format!("SELECT pg_replication_slot_advance('{}', pg_current_wal_lsn())", pipeline.name));
+    let ended = pipeline.run("");
+    ended.is(3, "postgres.slot-ahead");
+    assert!(ended.help.contains("snapshot"), "{}", ended.help);
+    pipeline.sql(&format!("SELECT pg_drop_replication_slot('{}')", pipeline.name));
+    pipeline.run("").is(3, "postgres.slot-gone");
+    assert_eq!(pipeline.ids(), [1, 2]);
+}
+
+#[test]
+fn an_include_list_that_nothing_matches() {
+    let pipeline = Pipeline::new(Postgres::shared().expect("PostgreSQL"));
+    let filtered = "publication.autocreate.mode = \"filtered\"\ntable.include.list = ";
+    let ended = pipeline.run(&format!("{filtered}'public\\.nothing'"));
+    ended.is(3, "postgres.no-tables");
+    assert!(ended.help.contains("`table.include.list`"), "{}", ended.help);
+    pipeline.works(&format!("{filtered}'public\\.t'"));
+}
+
+/// What no record can hold is said once, and the row goes on.
+#[test]
+fn a_value_and_a_column_that_records_cannot_hold() {
+    let pipeline = Pipeline::new(Postgres::shared().expect("PostgreSQL"));
+    pipeline.sql("ALTER TABLE t ADD n numeric, ADD q tsquery; UPDATE t SET n = 'NaN', q = 'a'");
+    let weir = pipeline.start("snapshot.mode = \"initial_only\"");
+    assert!(weir.wait().success());
+    assert_eq!(pipeline.ids(), [1]);
+    let log = read(&pipeline.place.path("weir.log"));
+    for code in ["postgres.numeric-special", "postgres.type-left-out"] {
+        assert_eq!(log.matches(code).count(), 1, "{code}:\n{log}");
+    }
+}
+
 /// It waits for the slot, and goes on by itself.
 #[test]
 fn a_slot_that_another_reader_has() {

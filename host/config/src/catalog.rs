@@ -98,7 +98,7 @@ pub(crate) fn find<'a>(components: &'a [Component], wanted: &str) -> Option<&'a 
 }
 
 /// The nearest of `names`, when it is near enough to be meant.
-pub(crate) fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let low = wanted.to_ascii_lowercase();
     let mut best = BTreeMap::new();
     for name in names {

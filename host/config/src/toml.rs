@@ -7,8 +7,10 @@ use std::ops::Range;
 use toml_edit::{Document, Item, TableLike, Value};
 use weir_api::{Finding, Place};
 
-const TOP: &[&str] = &["name", "version", "source", "transform", "sink", "errors"];
-const STEP: &[&str] = &["name", "use", "when", "negate", "with", "limits", "on-error"];
+/// What stands outside of all tables, and the tables.
+pub const TOP: &[&str] = &["name", "version", "source", "transform", "sink", "errors"];
+/// What `[[transform]]` takes.
+pub const STEP: &[&str] = &["name", "use", "when", "negate", "with", "limits", "on-error"];
 /// Keys of a sink's table that speak of the converters.
 const CONVERTERS: &[&str] = &["key.format", "value.format", "key.converter", "value.converter", "header.converter"];
 

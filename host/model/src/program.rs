@@ -80,6 +80,8 @@ pub struct Call {
     pub base: u16,
     /// what becomes of an output row, by the layout that the guest chose
     pub then: Vec<Fate>,
+    /// the number of the rule that rows are counted by which the guest leaves out
+    pub left_out: u16,
 }
 
 /// A chain bound to a stream: a decision for each row, and the layouts it decides between.
@@ -113,6 +115,8 @@ pub struct Pick {
     pub open: bool,
 }
 
+/// The rule of rows that a guest's `apply` makes nothing of.
+const LEFT_OUT: &str = "apply";
 /// Layouts that one chain may have for one stream. Beyond it composition has gone wrong.
 const MOST_LAYOUTS: usize = 4096;
 
@@ -406,20 +410,22 @@ impl Composer<'_> {
     fn verdict(&mut self, step: &Step, verdict: &Verdict, rule: &Name) -> Result<Fate, BindError> {
         Ok(match verdict {
             Verdict::Emit(layouts) => match layouts.as_slice() {
-                [] => {
-                    let name = RuleName { step: self.step, rule: rule.clone() };
-                    let at = self.next.drops.iter().position(|r| *r == name);
-                    Fate::Drop(at.unwrap_or_else(|| {
-                        self.next.drops.push(name);
-                        self.next.drops.len() - 1
-                    }) as u16)
-                }
+                [] => Fate::Drop(self.drop(rule)),
                 [one] => self.layout(step, *one, false)?,
                 many => Fate::Fan(many.iter().map(|l| self.layout(step, *l, false)).collect::<Result<_, _>>()?),
             },
             Verdict::Fail(failure) => self.fail(failure.clone(), step.layout),
             Verdict::Apply => Fate::Call(self.call(step)?),
         })
+    }
+
+    fn drop(&mut self, rule: &Name) -> u16 {
+        let name = RuleName { step: self.step, rule: rule.clone() };
+        let at = self.next.drops.iter().position(|r| *r == name);
+        at.unwrap_or_else(|| {
+            self.next.drops.push(name);
+            self.next.drops.len() - 1
+        }) as u16
     }
 
     fn base(&mut self, step: &Step) -> u16 {
@@ -466,6 +472,7 @@ impl Composer<'_> {
             layout: Arc::new(step.layout.clone()),
             base,
             then,
+            left_out: self.drop(&LEFT_OUT.into()),
         };
         let at = self.next.calls.iter().position(|c| c.same(&call));
         Ok(at.unwrap_or_else(|| {

@@ -280,6 +280,12 @@ mod tests {
             ("57P01", "terminating connection", "", "postgres.shutting-down", Cure::Retry),
             ("57P03", "the database system is starting up", "", "postgres.starting", Cure::Retry),
             ("53300", "too many clients already", "", "postgres.connections-exhausted", Cure::Retry),
+            ("55006", "database \"x\" is being accessed by other users", "", "postgres.in-use", Cure::Retry),
+            ("42710", "übersetzt", "ReplicationSlotCreate", "postgres.slot-exists", Cure::Environment),
+            ("57014", "canceling statement due to statement timeout", "", "postgres.canceled", Cure::Retry),
+            ("40P01", "deadlock detected", "", "postgres.conflict", Cure::Retry),
+            ("55P03", "could not obtain lock", "", "postgres.conflict", Cure::Retry),
+            ("53100", "could not extend file", "", "postgres.resources", Cure::Retry),
             ("42601", "syntax error", "", "postgres.server", Cure::Environment),
         ] {
             let error = error(sqlstate, message, routine);

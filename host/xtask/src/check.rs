@@ -9,7 +9,7 @@ pub fn check() -> Result<()> {
     for args in [
         &["fmt", "--all", "--check"][..],
         &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
-        &["test", "--package", "weir-xtask", "--test", "tidy"],
+        &["test", "--package", "weir-xtask", "--test", "tidy", "--test", "error_pages"],
     ] {
         eprintln!("cargo {}", args.join(" "));
         checkout::run(checkout::cargo().args(args))?;

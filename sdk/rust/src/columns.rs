@@ -1,12 +1,19 @@
 //! Columns: what a per-message function adds.
 
-use crate::{Column, Kind, Repr, wit};
+use crate::{Column, Field, Kind, Repr, wit};
 
 /// Typed values that a function adds to a record. Derive it; see the crate's README for the attributes.
 pub trait Columns: Sized {
     const CELLS: &'static [NewCell];
+    /// Whether JSON that replaces a field is of that field's type where it fits it ([`Columns::fits`]).
+    const KEEPS_TYPES: bool = false;
     /// Adds one row to the columns, which are as many as `CELLS`.
     fn push(self, columns: &mut [Builder]);
+    /// Whether what is in a cell is of the type of the field that it replaces.
+    fn fits(&self, cell: usize, tree: &[Field]) -> bool {
+        let _ = (cell, tree);
+        true
+    }
 }
 
 /// No columns: rows are kept or dropped.
@@ -140,6 +147,19 @@ impl Builder {
             _ => return self.null(),
         }
         self.valid();
+    }
+
+    /// The text that was added last; `None`: it was a null.
+    pub(crate) fn last_text(&self) -> Option<&str> {
+        let is_null = self.valid.last().is_some_and(|v| *v == 0);
+        match &self.values {
+            Values::Text { ends, data } if !is_null => {
+                let start = ends.len().checked_sub(2).and_then(|i| ends.get(i)).map_or(0, |e| *e as usize);
+                std::str::from_utf8(data.get(start..)?).ok()
+            }
+            Values::Dictionary { codes, values } if !is_null => values.get(*codes.last()? as usize).map(String::as_str),
+            _ => None,
+        }
     }
 
     fn valid(&mut self) {

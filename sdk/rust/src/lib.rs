@@ -2,7 +2,7 @@
 //!
 //! Three levels, one interface (`wit/transform.wit`) under each:
 //!
-//! * a per-message function over typed rows: [`transform`] with [`Row`], [`Columns`] and [`Options`];
+//! * a per-message function over typed rows: [`transform`] with [`Row`], [`Columns`] and [`Options`]; or over a [`Record`] as JSON;
 //! * a [`Transform`] that answers each shape of record with a [`Binding`]: rules and edits that the host runs by
 //!   itself, so that most rows never enter the guest;
 //! * the raw types of the interface, in [`wit`].
@@ -23,6 +23,8 @@ pub mod log;
 pub mod message;
 #[doc(hidden)]
 pub mod options;
+mod record;
+mod routes;
 mod row;
 mod shape;
 #[cfg(not(target_arch = "wasm32"))]
@@ -39,7 +41,10 @@ pub use columns::{Builder, Columns, IntoCell, NewCell, NoColumns};
 pub use edit::{IntoPath, path};
 pub use message::OnMissing;
 pub use options::{Given, NoOptions, OptionValue, Options, option};
+pub use record::Record;
 pub use row::{Cells, Row};
+#[doc(no_inline)]
+pub use serde_json;
 pub use transform::Transform;
 pub use verdict::{Outcome, Verdict};
 pub use weir_sdk_macros::{Columns, Options, Row, transform};
@@ -59,7 +64,7 @@ struct Readme;
 pub mod prelude {
     pub use crate::{
         Annotation, Batch, Binding, Column, Columns, Comparison, Constant, Edit, Failure, Field, Kind, Options, Output,
-        Problem, Repr, Row, Scalar, Shape, Source, Test, Then, Transform, Verdict, transform,
+        Problem, Record, Repr, Row, Scalar, Shape, Source, Test, Then, Transform, Verdict, transform,
     };
 }
 

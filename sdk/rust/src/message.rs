@@ -1,8 +1,9 @@
 //! The loop around a per-message function: from shapes to bindings, from batches to rows.
 
+use crate::routes::Routes;
 use crate::{
-    Batch, Binding, Builder, Cell, Cells, Columns, Edit, Failure, Field, Kind, NewCell, Outcome, Output, Repr, Row,
-    RowError, Shape, Slot, Source, Test, Then, Verdict,
+    Batch, Binding, Builder, Cell, Cells, Columns, Edit, Failure, Field, Kind, Layout, NewCell, Outcome, Output, Repr,
+    Row, RowError, Shape, Slot, Source, Test, Then, Verdict,
 };
 
 /// What becomes of records that lack what the function asks for: a field that their shape has not, or a null where the
@@ -18,12 +19,25 @@ pub enum OnMissing {
 const COMPUTED: u32 = 0;
 /// The layout of rows that pass as they are.
 const AS_IT_IS: u32 = 1;
+/// The layouts of rows with JSON that does not fit the type of what it replaces: behind this one, by the cells that do not.
+const MISFITS: u32 = AS_IT_IS;
 const MISSING: &str = "weir.transform.missing";
+const TOPICS: &str = "weir.transform.topics";
+/// The cell that is no column: a topic is a layout's ([`Routes`]).
+const TOPIC: &[&str] = &["topic"];
 
 /// Where the cells of each bound shape are.
 #[derive(Default)]
 pub struct Shapes {
-    bound: Vec<(u32, Vec<Slot>)>,
+    bound: Vec<(u32, Bound)>,
+}
+
+#[derive(Default)]
+struct Bound {
+    slots: Vec<Slot>,
+    /// the types of fields that JSON replaces, for each new cell; none: no cell keeps one
+    types: Vec<Option<Vec<Field>>>,
+    routes: Routes,
 }
 
 // === impl Shapes ===
@@ -39,17 +53,31 @@ impl Shapes {
                 None => return Ok(Binding::pass()),
             }
         }
-        let mut edits = vec![];
-        for cell in C::CELLS {
-            match edit(cell, shape, &mut binding) {
-                Some(edit) => edits.push(edit),
-                None if missing == OnMissing::Pass => return Ok(Binding::pass()),
-                None => return Err(lacks(cell.path)),
-            }
+        let types = types::<C>(shape);
+        let edits = |types: &[Option<Vec<Field>>], binding: &mut Binding| {
+            let typed = |i: usize| types.get(i).cloned().flatten();
+            let cells = C::CELLS.iter().enumerate().filter(|(_, c)| c.path != TOPIC);
+            let edits = cells.map(|(i, c)| Ok((i, edit(c, typed(i), shape, binding).ok_or(c.path)?)));
+            edits.collect::<Result<Vec<_>, _>>()
+        };
+        let typed = match edits(&types, &mut binding) {
+            Ok(edits) => edits,
+            Err(_) if missing == OnMissing::Pass => return Ok(Binding::pass()),
+            Err(path) => return Err(lacks(path)),
+        };
+        binding.layouts = vec![typed.iter().map(|(_, e)| e.clone()).collect(), vec![]];
+        if !types.is_empty() {
+            let untyped = edits(&[], &mut binding).map_err(lacks)?;
+            let choose = |misfits: u32| {
+                let both = typed.iter().zip(&untyped);
+                both.map(|((i, typed), (_, untyped))| if misfits >> i & 1 == 0 { typed } else { untyped }.clone())
+                    .collect()
+            };
+            binding.layouts.extend((1..1 << types.len()).map(choose));
         }
-        binding.layouts = vec![edits, vec![]];
         binding.otherwise = Then::Apply;
-        self.bound.push((shape.id, slots));
+        let routes = Routes::new(&binding.layouts);
+        self.bound.push((shape.id, Bound { slots, types, routes }));
         Ok(binding)
     }
 
@@ -63,13 +91,18 @@ impl Shapes {
         batch: &'a Batch,
         mut function: impl FnMut(R) -> O,
     ) -> Result<Output, Failure> {
-        let slots = self.bound.iter().find(|(id, _)| *id == batch.shape).map(|(_, slots)| slots);
-        let slots =
-            slots.ok_or_else(|| Failure::new("weir.transform.unbound", "a batch of a shape that was not bound"))?;
-        let cells = Cells::new(slots, &batch.columns);
+        let bound = self.bound.iter().find(|(id, _)| *id == batch.shape).map(|(_, bound)| bound);
+        let bound =
+            bound.ok_or_else(|| Failure::new("weir.transform.unbound", "a batch of a shape that was not bound"))?;
+        let cells = Cells::new(&bound.slots, &batch.columns);
         let rows = batch.rows as usize;
         let new = |cell: &NewCell| Builder::new(cell.kind, cell.repr, rows);
         let mut columns: Vec<Builder> = O::Columns::CELLS.iter().map(new).collect();
+        // the same cells once more, for what does not fit
+        let mut untyped: Vec<Builder> = bound.types.iter().zip(O::Columns::CELLS).map(|(_, c)| new(c)).collect();
+        let topic = O::Columns::CELLS.iter().position(|cell| cell.path == TOPIC);
+        let chooses = topic.is_some() || !bound.types.is_empty();
+        let (mut layouts, mut added) = (vec![], vec![]);
         let mut kept = Vec::with_capacity(rows);
         let mut errors = vec![];
         for row in 0..batch.rows {
@@ -79,7 +112,19 @@ impl Shapes {
             };
             match verdict {
                 Verdict::Emit(values) => {
+                    let misfits = bound.misfits(&values);
+                    // what does not fit goes to the column beside, and a null stands in its place
+                    exchange(misfits, &mut columns, &mut untyped);
                     values.push(&mut columns);
+                    untyped.iter_mut().for_each(Builder::null);
+                    exchange(misfits, &mut columns, &mut untyped);
+                    if chooses {
+                        let named = topic.and_then(|i| columns.get(i)?.last_text());
+                        layouts.push(bound.layout(misfits, named, &mut added).unwrap_or_else(|failure| {
+                            errors.push(RowError { row, failure });
+                            COMPUTED
+                        }));
+                    }
                     kept.push(row);
                 }
                 Verdict::Drop => {}
@@ -87,9 +132,49 @@ impl Shapes {
             }
         }
         let rows = (kept.len() < rows).then_some(kept);
-        let columns = columns.into_iter().map(Builder::finish).collect();
-        Ok(Output { added: vec![], rows, layouts: vec![], columns, errors })
+        let without_topic =
+            |all: Vec<Builder>| all.into_iter().enumerate().filter(|(i, _)| Some(*i) != topic).map(|(_, b)| b.finish());
+        let columns = without_topic(columns).chain(without_topic(untyped)).collect();
+        Ok(Output { added, rows, layouts, columns, errors })
     }
+}
+
+// === impl Bound ===
+
+impl Bound {
+    /// A bit for each cell that is not of the type it is to keep.
+    fn misfits<C: Columns>(&self, values: &C) -> u32 {
+        let is_misfit =
+            |(i, tree): (usize, &Option<Vec<Field>>)| tree.as_ref().is_some_and(|tree| !values.fits(i, tree));
+        self.types.iter().enumerate().filter(|t| is_misfit(*t)).fold(0, |bits, (i, _)| bits | 1 << i)
+    }
+
+    /// The layout of a row with these misfits that goes to a topic of its own; None: to the one that it came from.
+    fn layout(&self, misfits: u32, topic: Option<&str>, added: &mut Vec<Layout>) -> Result<u32, Failure> {
+        let layout = if misfits == 0 { COMPUTED } else { MISFITS + misfits };
+        match topic {
+            None => Ok(layout),
+            Some(topic) => {
+                let found = self.routes.to(layout, topic, added);
+                found.ok_or_else(|| Failure::new(TOPICS, "it names too many different topics"))
+            }
+        }
+    }
+}
+
+fn exchange(cells: u32, columns: &mut [Builder], others: &mut [Builder]) {
+    let both = columns.iter_mut().zip(others).enumerate();
+    both.filter(|(i, _)| cells >> i & 1 == 1).for_each(|(_, (a, b))| std::mem::swap(a, b));
+}
+
+/// The types of the fields that JSON replaces, for each cell; empty where none has one to keep.
+fn types<C: Columns>(shape: &Shape) -> Vec<Option<Vec<Field>>> {
+    let of = |cell: &NewCell| {
+        let at = shape.at(cell.path).filter(|_| C::KEEPS_TYPES && cell.repr == Repr::Json)?;
+        shape.field(at).filter(|f| !f.schemaless && f.kind != Kind::Any).map(|_| shape.tree(at))
+    };
+    let all: Vec<_> = C::CELLS.iter().map(of).collect();
+    if all.iter().any(Option::is_some) { all } else { vec![] }
 }
 
 /// Where a cell comes from. `None`: records of this shape pass as they are.
@@ -122,18 +207,21 @@ fn slot(cell: &Cell, shape: &Shape, binding: &mut Binding, missing: OnMissing) -
     Ok(Some(Slot::Column(binding.read(at, repr))))
 }
 
-/// The edit that writes a cell. `None`: there is no place for it.
-fn edit(cell: &NewCell, shape: &Shape, binding: &mut Binding) -> Option<Edit> {
+/// The edit that writes a cell, with the type of what it replaces or one of its own. `None`: there is no place for it.
+fn edit(cell: &NewCell, like: Option<Vec<Field>>, shape: &Shape, binding: &mut Binding) -> Option<Edit> {
     let mut field = Field::new(cell.kind);
     field.optional = cell.optional;
     field.annotation.name = cell.name.map(Into::into);
-    let mut compute = |field| Source::Computed(binding.compute(vec![field], cell.repr));
+    let mut compute = |field| Source::Computed(binding.compute(like.clone().unwrap_or_else(|| vec![field]), cell.repr));
     Some(match cell.path {
-        ["topic"] => Edit::Topic(compute(field)),
         ["partition"] => Edit::Partition(compute(field)),
         ["timestamp"] => Edit::Timestamp(compute(field)),
         ["headers", name] => Edit::header(*name, compute(field)),
-        [root] => Edit::put([*root], compute(field)),
+        [root] => {
+            // nothing is known of JSON that stands for a whole root
+            (field.schemaless, field.optional) = (field.kind == Kind::Any, field.optional || field.kind == Kind::Any);
+            Edit::put([*root], compute(field))
+        }
         [parents @ .., _] => {
             let parent = shape.field(shape.at(parents)?)?;
             if parent.kind != Kind::Struct {

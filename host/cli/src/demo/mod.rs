@@ -4,17 +4,15 @@ mod server;
 mod shop;
 
 use crate::args::{Common, Demo, DemoSource};
-use crate::connectors;
 use crate::failure::Failure;
-use crate::guests::Guests;
+use crate::file;
 use crate::output::Done;
 use crate::run::{self, Ends};
 use server::{PORT, Server};
 use shop::{DATABASE, Shop};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use weir_api::{Cure, Error, Finding};
-use weir_config::{Plan, Texts, toml};
+use weir_api::{Cure, Error};
 use weir_local::cluster::SUPERUSER;
 use weir_store::{Embedded, Store};
 
@@ -68,25 +66,8 @@ fn pipeline(text: &str, common: &Common, store: &Embedded, finished: Option<Arc<
         eprint!("{text}");
     }
     let guests = common.guests()?;
-    let plan = plan(text, &guests)?;
+    let plan = file::plan_of("demo.toml", text, &guests)?;
     run::run_plans(&[plan], &guests, store, Ends { finished, data_dir: common.data_dir(), ..Ends::default() })
-}
-
-fn plan(text: &str, guests: &Arc<Guests>) -> Result<Plan, Failure> {
-    let (written, mut findings) = toml::parse("demo.toml", text);
-    let plan = written.and_then(|written| {
-        let (catalog, found) = connectors::with_used(connectors::catalog(), &written, guests);
-        findings.extend(found);
-        let (plan, found) = Plan::new(&written, &catalog);
-        findings.extend(found);
-        plan
-    });
-    let mut texts = Texts::default();
-    texts.add("demo.toml", text);
-    match plan {
-        Some(plan) if !findings.iter().any(Finding::is_error) => Ok(plan),
-        _ => Err(Failure::Findings(findings, texts)),
-    }
 }
 
 fn generated(args: &Demo) -> String {
@@ -98,7 +79,7 @@ topic.prefix = "shop"
 rate = {rate}
 {rows}"#
     );
-    file(GENERATED, &source)
+    whole(GENERATED, &source)
 }
 
 fn captured(server: &Server) -> String {
@@ -117,11 +98,11 @@ publication.name = "weir_demo"
 publication.autocreate.mode = "filtered"
 "#
     );
-    file(CAPTURED, &source)
+    whole(CAPTURED, &source)
 }
 
 /// The pipeline file: the four standard transforms, each where tutorials put it.
-fn file(name: &str, source: &str) -> String {
+fn whole(name: &str, source: &str) -> String {
     format!(
         r#"# what `weir demo` runs
 name = "{name}"

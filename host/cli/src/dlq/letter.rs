@@ -47,14 +47,14 @@ struct Line {
 struct Pairs(Vec<(String, Value)>);
 
 /// FNV-1a: the same on every machine, and good enough to tell one letter from another.
-struct Fnv(u64);
+pub struct Fnv(u64);
 
 // === impl Letter ===
 
 impl Letter {
     /// None: it is no letter.
     pub fn of_record(record: &Stored) -> Option<Letter> {
-        let mut digest = Fnv(0xcbf2_9ce4_8422_2325);
+        let mut digest = Fnv::default();
         let json = |bytes: &Option<Vec<u8>>| bytes.as_ref().and_then(|b| serde_json::from_slice(b).ok());
         let mut letter = Letter { partition: record.partition, offset: record.offset, ..Letter::default() };
         (letter.key, letter.value, letter.timestamp) = (json(&record.key), json(&record.value), record.timestamp);
@@ -76,7 +76,7 @@ impl Letter {
     /// None: it is no letter.
     pub fn of_line(line: &str, offset: i64) -> Option<Letter> {
         let read: Line = serde_json::from_str(line).ok()?;
-        let mut digest = Fnv(0xcbf2_9ce4_8422_2325);
+        let mut digest = Fnv::default();
         digest.write(line.as_bytes());
         let mut letter = Letter { offset, digest: digest.finish(), ..Letter::default() };
         (letter.key, letter.value, letter.timestamp) = (read.key, read.value, read.timestamp);
@@ -144,6 +144,12 @@ impl<'de> Deserialize<'de> for Pairs {
 }
 
 // === impl Fnv ===
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Fnv(0xcbf2_9ce4_8422_2325)
+    }
+}
 
 impl Hasher for Fnv {
     fn write(&mut self, bytes: &[u8]) {

@@ -1,10 +1,10 @@
 //! `weir dlq`: the dead letters of pipelines: what there is, what is in them, and sending them again.
 
-mod letter;
+pub mod letter;
 mod place;
 mod replay;
 mod replayed;
-mod rows;
+pub mod rows;
 
 use crate::args::{Common, Dlq, DlqVerb, Selection, Show};
 use crate::failure::Failure;

@@ -22,6 +22,7 @@ pub fn compile<F: Format>(
         places: vec![],
         cache: vec![],
         unavailable: layout.unavailable.clone(),
+        is_bare: root.ty.schemaless && matches!(root.body, Body::Leaf(_)),
     };
     let mut c = Compiler { layout, part: ops, pending: 0, slots: 0, open: false, cache, path: vec![] };
     let begun = c.part.format.begin(root, &mut c.part.lits);

@@ -90,6 +90,8 @@ pub(super) struct Ops<F> {
     /// rendered parts, and the transaction they belong to
     pub cache: Vec<(u32, Buffer)>,
     pub unavailable: Name,
+    /// the root is a leaf without a schema, whose null is no record's value at all: a tombstone, as in Connect's converters
+    pub is_bare: bool,
 }
 
 // === impl Lit ===
@@ -110,8 +112,9 @@ impl Lit {
 impl<F: Format> Part for Ops<F> {
     fn write(&mut self, batch: &Batch, r: u32, scratch: &mut Scratch, out: &mut Buffer) -> Result<bool, u32> {
         let Some(row) = batch.rows.get(r as usize) else { return Err(u32::MAX) };
-        let Ops { format, ops, lits, asides, cache, unavailable, .. } = self;
-        let run = Run { format, lits, asides, unavailable, batch, row, r };
+        let Ops { format, ops, lits, asides, cache, unavailable, is_bare, .. } = self;
+        let run = Run { format, lits, asides, unavailable, batch, row, r, is_bare: *is_bare };
+        let start = out.len();
         let mut i = 0;
         while let Some(op) = ops.get(i) {
             run.lit(&op.lit, out);
@@ -164,6 +167,7 @@ impl<F: Format> Part for Ops<F> {
                 Code::Nothing => {}
                 slow => {
                     if !run.slow(slow, scratch, out).map_err(|_| failed)? {
+                        out.truncate(start);
                         return Ok(false);
                     }
                 }
@@ -190,6 +194,7 @@ struct Run<'a, F> {
     batch: &'a Batch,
     row: &'a Row,
     r: u32,
+    is_bare: bool,
 }
 
 impl<'a, F: Format> Run<'a, F> {
@@ -239,10 +244,11 @@ impl<'a, F: Format> Run<'a, F> {
             _ => return Ok(true),
         };
         if value.is_null() {
-            if !F::NULL_IS_NOTHING {
+            let is_nothing = F::NULL_IS_NOTHING || self.is_bare;
+            if !is_nothing {
                 out.put(self.aside(null.ok_or(Unwritable)?));
             }
-            return Ok(!F::NULL_IS_NOTHING);
+            return Ok(!is_nothing);
         }
         out.put(self.aside(*some));
         self.format.tree(ty, &value, out).map(|()| true)

@@ -106,13 +106,18 @@ fn take_back(
             continue;
         }
         let has_failed = failed.get(number as usize).copied().unwrap_or(true);
+        let mut is_left_out = !has_failed;
         while let Some((i, (_, row))) = outputs.next_if(|(_, (from, _))| **from == number) {
             if has_failed {
                 continue;
             }
+            is_left_out = false;
             let layout = layouts.get(i).copied().unwrap_or(0) as usize;
             let fate = program.calls.get(pick.layout as usize)?.then.get(layout)?;
             fate.walk(batch, batch.rows.get(*row as usize)?, *row, pick.origin, decision);
+        }
+        if is_left_out {
+            decision.dropped.push((pick.row, program.calls.get(pick.layout as usize)?.left_out))
         }
         number += 1;
     }
