@@ -21,6 +21,15 @@ pub struct Applied {
     pub logs: Vec<(u32, Name)>,
 }
 
+/// What a transform holds by now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Usage {
+    /// bytes of its own memory
+    pub memory: u64,
+    /// how often it was begun anew because it held too many
+    pub recycled: u64,
+}
+
 /// A transform that may have to be entered for rows. [`Bind::bind`] numbers equal shapes alike.
 pub trait Transform: Bind + Send {
     /// Hands over rows (call, row) of one shape, in source order; `calls` is what the first number of each indexes.
@@ -32,8 +41,8 @@ pub trait Transform: Bind + Send {
         None
     }
 
-    /// Compiled from other bytes by now: programs bound before are no good any more.
-    fn generation(&self) -> u64 {
-        0
+    /// What it costs, for people; None: nothing that is counted.
+    fn usage(&self) -> Option<Usage> {
+        None
     }
 }

@@ -10,6 +10,7 @@ mod failures;
 mod ledger;
 mod letters;
 mod retry;
+mod swaps;
 mod task;
 
 pub use blocks::Blocks;
@@ -19,4 +20,5 @@ pub use failures::{CONVERTER, OnError, RowFailure};
 pub use ledger::Ledger;
 pub use letters::{DeadLetters, Notation, Reports, header};
 pub use retry::{Backoff, Retries, RetryPolicy};
+pub use swaps::{InUse, Offered, Swaps};
 pub use task::{MakeSink, OffsetStore, Outcome, Stop, Task, TaskOptions};
