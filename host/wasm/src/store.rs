@@ -87,8 +87,8 @@ impl Store {
     }
 }
 
-/// Sha-256, in hexadecimal digits.
-pub(crate) fn digest(bytes: &[u8]) -> String {
+/// Sha-256, in hexadecimal digits: what a module is known by.
+pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
