@@ -1,5 +1,6 @@
 //! Why a verb did not succeed, and the exit code that says so: 1 runtime, 2 input, 3 environment.
 
+use crate::output::Done;
 use weir_api::{Cure, Error, Finding};
 use weir_config::Texts;
 
@@ -9,6 +10,8 @@ pub enum Failure {
     Findings(Vec<Finding>, Texts),
     /// several pipelines: each with its error
     Pipelines(Vec<(String, Error)>),
+    /// some of it was done, and why not all
+    Partly(Done, Error),
 }
 
 impl From<Error> for Failure {
@@ -23,7 +26,7 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Findings(..) => 2,
-            Failure::Error(e) => code(e),
+            Failure::Error(e) | Failure::Partly(_, e) => code(e),
             Failure::Pipelines(all) => all.iter().map(|(_, e)| code(e)).max().unwrap_or(1),
         }
     }

@@ -36,24 +36,34 @@ pub fn finish(verb: &str, common: &Common, result: Result<Done, Failure>) -> Exi
             ExitCode::SUCCESS
         }
         Ok(done) => {
-            if !done.text.is_empty() {
-                let mut out = std::io::stdout().lock();
-                // a closed pipe is a reader that has seen enough
-                let _ = out.write_all(done.text.as_bytes());
-                let _ = out.flush();
-            }
+            write(&done.text);
             ExitCode::SUCCESS
         }
         Err(failure) => {
+            let done = match &failure {
+                Failure::Partly(done, _) => Some(done),
+                _ => None,
+            };
             if common.json {
+                let result = done.map_or(&Value::Null, |d| &d.result);
                 print(
-                    &json!({"command": verb, "ok": false, "summary": summary(&failure), "result": null, "error": of(&failure)}),
+                    &json!({"command": verb, "ok": false, "summary": summary(&failure), "result": result, "error": of(&failure)}),
                 );
             } else {
+                done.into_iter().for_each(|d| write(&d.text));
                 eprint!("{}", text(&failure));
             }
             ExitCode::from(failure.exit_code())
         }
+    }
+}
+
+fn write(text: &str) {
+    if !text.is_empty() {
+        let mut out = std::io::stdout().lock();
+        // a closed pipe is a reader that has seen enough
+        let _ = out.write_all(text.as_bytes());
+        let _ = out.flush();
     }
 }
 
@@ -64,7 +74,7 @@ fn print(value: &Value) {
 
 fn summary(failure: &Failure) -> String {
     match failure {
-        Failure::Error(e) => e.message().to_string(),
+        Failure::Error(e) | Failure::Partly(_, e) => e.message().to_string(),
         Failure::Findings(all, _) => {
             let errors = all.iter().filter(|f| f.is_error()).count();
             format!("{errors} {}", if errors == 1 { "error" } else { "errors" })
@@ -76,7 +86,7 @@ fn summary(failure: &Failure) -> String {
 fn of(failure: &Failure) -> Value {
     let error = |e: &Error| json!({"code": e.code(), "message": e.message(), "help": e.hint()});
     match failure {
-        Failure::Error(e) => error(e),
+        Failure::Error(e) | Failure::Partly(_, e) => error(e),
         Failure::Findings(all, texts) => json!({"code": "config.invalid", "findings": report::json(all, texts)}),
         Failure::Pipelines(all) => {
             let list: Vec<_> = all.iter().map(|(name, e)| json!({"pipeline": name, "error": error(e)})).collect();
@@ -95,7 +105,7 @@ fn text(failure: &Failure) -> String {
         out
     };
     match failure {
-        Failure::Error(e) => error("", e),
+        Failure::Error(e) | Failure::Partly(_, e) => error("", e),
         Failure::Findings(all, texts) => report::graphical(all, texts, Style::of_stderr()),
         Failure::Pipelines(all) => all.iter().map(|(name, e)| error(name, e)).collect(),
     }

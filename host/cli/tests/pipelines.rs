@@ -73,7 +73,7 @@ fn everything_wrong_is_said_at_once() {
 #[test]
 fn help_is_golden() {
     let place = Place::new();
-    for verb in ["", "demo", "run", "validate", "plan", "offsets", "dlq", "dlq show", "dlq replay"] {
+    for verb in ["", "demo", "run", "validate", "plan", "offsets", "reload", "dlq", "dlq show", "dlq replay"] {
         let args: Vec<&str> = verb.split_whitespace().chain(["--help"]).collect();
         let out = place.weir(&args);
         let said = String::from_utf8(out.stdout).expect("UTF-8");
