@@ -11,7 +11,7 @@ pub enum Failure {
     /// several pipelines: each with its error
     Pipelines(Vec<(String, Error)>),
     /// some of it was done, and why not all
-    Partly(Done, Error),
+    Partly(Box<Done>, Error),
 }
 
 impl From<Error> for Failure {

@@ -25,7 +25,7 @@ pub fn run(common: &Common) -> Result<Done, Failure> {
     }
     let error = Error::new("reload.refused", Cure::None, summary)
         .help("what ran goes on; the file may be mended, and asked for again");
-    Err(Failure::Partly(done, error))
+    Err(Failure::Partly(Box::new(done), error))
 }
 
 fn field<'a>(step: &'a Value, name: &str) -> &'a str {
