@@ -2,6 +2,7 @@
 //! manifest.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -138,12 +139,23 @@ impl Guests {
     }
 }
 
+/// Bytes of a module. The largest known, a whole Python, has 40 million; compiling takes many times as much memory.
+const MOST_BYTES: u64 = 128 << 20;
+
 /// The bytes of a user's module.
 pub fn read(file: &str) -> Result<Vec<u8>, Error> {
-    std::fs::read(file).map_err(|e| {
+    let unreadable = |e: std::io::Error| {
         Error::input("guest.unreadable", format!("`{file}` cannot be read: {e}"))
             .help("a path is looked up from where weir was started; build the transform first")
-    })
+    };
+    let mut bytes = vec![];
+    let opened = std::fs::File::open(file).map_err(unreadable)?;
+    opened.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        let message = format!("`{file}` has more than {} MiB, which no transform needs", MOST_BYTES >> 20);
+        return Err(Error::input("guest.format", message).help("is this the right file? strip what is for debuggers"));
+    }
+    Ok(bytes)
 }
 
 fn limits(said: &weir_config::limits::Limits) -> Limits {
@@ -212,6 +224,14 @@ fn kind(ty: OptionType) -> KeyType {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_too_big_is_no_module() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(MOST_BYTES + 1).unwrap();
+        assert_eq!(read(file.path().to_str().unwrap()).unwrap_err().code(), "guest.format");
+        assert_eq!(read("no/such/file").unwrap_err().code(), "guest.unreadable");
+    }
 
     /// Two tables of limits: what is said of them, and what is.
     #[test]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::{info, warn};
 use watch::Watch;
 use weir_api::{Error, Transform};
@@ -24,6 +24,8 @@ use weir_runtime::{Counters, Swaps};
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a pipeline may take to come to an offer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a guest may take to be bound to all shapes in use: other files wait meanwhile.
+const BINDING: Duration = Duration::from_secs(60);
 
 /// A request to look now, and where the answer goes.
 pub type Request = Sender<Vec<Told>>;
@@ -122,11 +124,9 @@ impl Reloads {
     /// Takes what changed and is whole by the look of it.
     fn look(&mut self) {
         for source in &mut self.sources {
-            if let Some(bytes) = source.watch.look(Path::new(&source.file)) {
-                let told = source.take(&self.guests, Ok(bytes), false);
-                if told.iter().any(Told::is_busy) {
-                    source.watch.forget()
-                }
+            let file = source.file.clone();
+            if let Some(bytes) = source.watch.look(Path::new(&file), || read(&file)) {
+                source.take(&self.guests, bytes, false);
             }
         }
     }
@@ -150,7 +150,10 @@ impl Source {
     fn take(&mut self, guests: &Guests, bytes: Result<Vec<u8>, Error>, insists: bool) -> Vec<Told> {
         let digest = bytes.as_ref().ok().map(|b| weir_wasm::digest(b));
         let runs = digest.as_ref().is_some_and(|d| self.places.iter().all(|p| p.digest == *d));
-        if !insists && (runs || self.refused == digest) {
+        if runs {
+            self.refused = None
+        }
+        if !insists && (runs || digest.is_some() && self.refused == digest) {
             return vec![];
         }
         let module = match bytes {
@@ -181,6 +184,9 @@ impl Source {
             guests.keep(&self.file, module)
         }
         self.refused = digest.filter(|_| told.iter().any(|t| t.outcome.is_err() && !t.is_busy()));
+        if told.iter().any(Told::is_busy) {
+            self.watch.forget()
+        }
         told
     }
 }
@@ -200,11 +206,15 @@ impl Place {
     /// Offers a module to the pipeline, ready to run: all that the guest itself may do wrong is found here, and not in the
     /// pipeline's own thread.
     fn swap(&mut self, guests: &Guests, module: &Arc<weir_wasm::Module>) -> Result<(), Error> {
-        let mut offered: Vec<(usize, Box<dyn Transform>)> = vec![];
+        let (mut offered, began): (Vec<(usize, Box<dyn Transform>)>, _) = (vec![], Instant::now());
         for (at, step) in &self.steps {
             guests.fits(module, step)?;
             let mut transform = guests.step(module, step)?;
             for in_use in self.swaps.shapes(*at, PATIENCE)? {
+                if began.elapsed() > BINDING {
+                    let text = format!("`{}` took more than {BINDING:?} to be bound to what is in use", step.name);
+                    return Err(Error::new("guest.timeout", weir_api::Cure::None, text));
+                }
                 match transform.bind(&in_use.shape) {
                     Ok(_) => {}
                     Err(Fault::Rows(_)) if in_use.is_refused => {}

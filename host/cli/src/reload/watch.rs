@@ -27,15 +27,15 @@ pub struct Watch {
 // === impl Watch ===
 
 impl Watch {
-    /// The file's bytes, if they are others than those read last and it was the same at two looks: a file that is being written
-    /// is another at each. None where there is no file: who replaces one may take it away first.
-    pub fn look(&mut self, file: &Path) -> Option<Vec<u8>> {
+    /// What is read of the file, if it is another than the one read last and it was the same at two looks: a file that is being
+    /// written is another at each. None where there is no file: who replaces one may take it away first.
+    pub fn look<T>(&mut self, file: &Path, read: impl FnOnce() -> T) -> Option<T> {
         let now = identity(file);
         let before = std::mem::replace(&mut self.seen, now);
         if now.is_none() || now == self.read || now != before {
             return None;
         }
-        let bytes = std::fs::read(file).ok()?;
+        let bytes = read();
         // written to meanwhile: at the next look it is another
         if identity(file) != now {
             return None;
@@ -72,24 +72,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.wasm");
         let mut watch = Watch::default();
-        assert_eq!(watch.look(&file), None, "nothing is there");
+        let mut look = || watch.look(&file, || std::fs::read_to_string(&file).unwrap());
+        assert_eq!(look(), None, "nothing is there");
         std::fs::write(&file, "one").unwrap();
-        assert_eq!((watch.look(&file), watch.look(&file)), (None, Some("one".into())));
-        assert_eq!(watch.look(&file), None, "it was read");
+        assert_eq!((look(), look()), (None, Some("one".into())));
+        assert_eq!(look(), None, "it was read");
         // half of it, and a writer that goes on
         let mut writer = std::fs::File::create(&file).unwrap();
         writer.write_all(b"tw").unwrap();
-        assert_eq!(watch.look(&file), None);
+        assert_eq!(look(), None);
         writer.write_all(b"o").unwrap();
-        assert_eq!((watch.look(&file), watch.look(&file)), (None, Some("two".into())));
+        assert_eq!((look(), look()), (None, Some("two".into())));
         // taken away, and another in its place
         std::fs::remove_file(&file).unwrap();
-        assert_eq!((watch.look(&file), watch.look(&file)), (None, None));
+        assert_eq!((look(), look()), (None, None));
         std::fs::write(folder.path().join("new"), "six").unwrap();
         std::fs::rename(folder.path().join("new"), &file).unwrap();
-        assert_eq!((watch.look(&file), watch.look(&file)), (None, Some("six".into())));
+        assert_eq!((look(), look()), (None, Some("six".into())));
         watch.forget();
-        assert_eq!(watch.look(&file), Some("six".into()));
+        assert_eq!(watch.look(&file, || 6), Some(6));
     }
 
     #[test]
@@ -105,9 +106,10 @@ mod tests {
             std::fs::rename(path("fresh"), path("data")).unwrap();
         };
         let (mut watch, file) = (Watch::default(), path("data/a.wasm"));
+        let mut look = || watch.look(&file, || std::fs::read_to_string(&file).unwrap());
         link("one");
-        assert_eq!((watch.look(&file), watch.look(&file)), (None, Some("one".into())));
+        assert_eq!((look(), look()), (None, Some("one".into())));
         link("two");
-        assert_eq!((watch.look(&file), watch.look(&file)), (None, Some("two".into())));
+        assert_eq!((look(), look()), (None, Some("two".into())));
     }
 }
