@@ -39,6 +39,8 @@ struct Place {
     counters: Arc<Counters>,
     /// of what runs
     digest: String,
+    /// of what was refused last: it is not tried again until it is asked for
+    refused: Option<String>,
 }
 
 /// A file that steps run from.
@@ -46,8 +48,6 @@ struct Source {
     file: String,
     watch: Watch,
     places: Vec<Place>,
-    /// of what was refused last: it is not tried again until it is asked for, or changes
-    refused: Option<String>,
 }
 
 /// What became of one step.
@@ -86,7 +86,7 @@ impl Reloads {
                 let Some(digest) = guests.digest_of_file(file) else { continue };
                 let known = sources.iter().position(|s| s.file == *file).unwrap_or_else(|| {
                     let (file, watch) = (file.clone(), Watch::default());
-                    sources.push(Source { file, watch, places: vec![], refused: None });
+                    sources.push(Source { file, watch, places: vec![] });
                     sources.len() - 1
                 });
                 let Some(source) = sources.get_mut(known) else { continue };
@@ -98,6 +98,7 @@ impl Reloads {
                         swaps: pipeline.swaps.clone(),
                         counters: pipeline.counters.clone(),
                         digest,
+                        refused: None,
                     }),
                 }
             }
@@ -146,29 +147,29 @@ impl Reloads {
 // === impl Source ===
 
 impl Source {
-    /// `insists`: also what was refused before.
+    /// `insists`: also what runs, or was refused before, is told of.
     fn take(&mut self, guests: &Guests, bytes: Result<Vec<u8>, Error>, insists: bool) -> Vec<Told> {
         let digest = bytes.as_ref().ok().map(|b| weir_wasm::digest(b));
-        let runs = digest.as_ref().is_some_and(|d| self.places.iter().all(|p| p.digest == *d));
-        if runs {
-            self.refused = None
-        }
-        if !insists && (runs || digest.is_some() && self.refused == digest) {
-            return vec![];
+        let is_news = |p: &Place| digest.as_ref().is_none_or(|d| *d != p.digest && Some(d) != p.refused.as_ref());
+        let (mut told, wanted) = (vec![], self.places.iter_mut().filter(|p| insists || is_news(p)));
+        let mut wanted: Vec<&mut Place> = wanted.collect();
+        if wanted.is_empty() {
+            return told;
         }
         let module = match bytes {
-            Ok(_) if runs => None,
+            Ok(_) if wanted.iter().all(|p| Some(&p.digest) == digest.as_ref()) => None,
             Ok(bytes) => Some(guests.compile(&self.file, &bytes)),
             Err(e) => Some(Err(e)),
         };
-        let mut told = vec![];
-        for place in &mut self.places {
+        for place in &mut wanted {
             let from = place.digest.clone();
             let outcome = match &module {
                 Some(Ok(module)) if module.digest() != from => place.swap(guests, module).map(|_| Outcome::Swapped),
                 Some(Err(e)) => Err(again(e)),
                 Some(Ok(_)) | None => Ok(Outcome::Unchanged),
             };
+            let is_refused = outcome.as_ref().is_err_and(|e| !e.is_retriable());
+            place.refused = digest.clone().filter(|_| is_refused);
             for (_, step) in &place.steps {
                 let (pipeline, step, file) = (place.pipeline.clone(), step.name.clone(), self.file.clone());
                 let outcome = outcome.as_ref().map(|o| *o).map_err(again);
@@ -183,7 +184,6 @@ impl Source {
         if let (Some(Ok(module)), true) = (module, told.iter().any(|t| t.outcome.is_ok())) {
             guests.keep(&self.file, module)
         }
-        self.refused = digest.filter(|_| told.iter().any(|t| t.outcome.is_err() && !t.is_busy()));
         if told.iter().any(Told::is_busy) {
             self.watch.forget()
         }
@@ -275,5 +275,42 @@ impl Told {
             "pipeline": pipeline, "step": step, "file": file, "result": result,
             "from": sha(from), "to": to.as_deref().map(sha), "error": error,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(digest: &str) -> Source {
+        let (swaps, counters) = (Swaps::default(), Arc::new(Counters::default()));
+        let uses = plan::Chosen { kind: "a.wasm".into(), settings: Default::default() };
+        let (name, on_error) = ("a".into(), weir_config::errors::OnError::Fail);
+        let step = plan::Transform { name, uses, when: None, negate: false, limits: Default::default(), on_error };
+        let (steps, refused) = (vec![(0, step)], None);
+        let place = Place { pipeline: "p".into(), steps, swaps, counters, digest: digest.into(), refused };
+        Source { file: "a.wasm".into(), watch: Watch::default(), places: vec![place] }
+    }
+
+    #[test]
+    fn what_was_refused_is_not_tried_again_until_it_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let guests = Guests::new(folder.path().join("guests")).unwrap();
+        let runs = b"what runs".to_vec();
+        let mut source = source(&weir_wasm::digest(&runs));
+        let mut take = |bytes: &[u8], insists| {
+            let told = source.take(&guests, Ok(bytes.to_vec()), insists);
+            told.into_iter().map(|t| t.outcome.map_err(|e| e.code())).collect::<Vec<_>>()
+        };
+        assert_eq!(take(&runs, false), []);
+        assert_eq!(take(&runs, true), [Ok(Outcome::Unchanged)]);
+        assert_eq!(take(b"bad", false), [Err("guest.format")]);
+        assert_eq!(take(b"bad", false), [], "touched, and the same");
+        assert_eq!(take(b"worse", false), [Err("guest.format")]);
+        assert_eq!(take(b"worse", true), [Err("guest.format")]);
+        let reloads = source.places[0].counters.totals().reloads;
+        assert_eq!(reloads, [(("a".into(), false), 3)]);
+        let gone = source.take(&guests, read("no/such/file"), false);
+        assert!(gone[0].to.is_none() && gone[0].outcome.as_ref().is_err_and(|e| e.code() == "guest.unreadable"));
     }
 }
