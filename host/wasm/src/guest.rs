@@ -4,6 +4,7 @@
 use crate::form::Form;
 use crate::gather::{Scoop, fill};
 use crate::instance::{Instance, Stop};
+use crate::log::Dam;
 use crate::output::{Part, Whole};
 use crate::shape::{self, Fields};
 use crate::shapes::{Bound, Shapes};
@@ -20,6 +21,7 @@ pub(crate) struct Guest {
     step: String,
     options: Vec<(String, Option<String>)>,
     limits: Limits,
+    dam: Dam,
     /// None: the last one was spoiled, or grew too big
     instance: Option<Instance>,
     /// instances so far
@@ -74,7 +76,8 @@ impl Guest {
         options: Vec<(String, Option<String>)>,
         limits: Limits,
     ) -> Result<Self, Error> {
-        let instance = module.configured(step, &options, &limits)?;
+        let dam = Dam::new(limits.log_rate);
+        let instance = module.configured(step, &options, &limits, &dam)?;
         let (fresh, instance) = (instance.used(), Some(instance));
         let (shapes, scoop, typed) = Default::default();
         let batch = wit::Batch { shape: 0, rows: 0, columns: vec![] };
@@ -85,6 +88,7 @@ impl Guest {
             step,
             options,
             limits,
+            dam,
             instance,
             serial,
             shapes,
@@ -105,7 +109,7 @@ impl Guest {
             Some(instance) => instance,
             None => {
                 self.serial += 1;
-                let made = self.module.configured(&self.step, &self.options, &self.limits).map_err(|e| {
+                let made = self.module.configured(&self.step, &self.options, &self.limits, &self.dam).map_err(|e| {
                     Error::new(e.code(), Cure::None, format!("a fresh instance cannot be configured: {e}"))
                 })?;
                 self.fresh = made.used();

@@ -1,7 +1,7 @@
 //! A running guest: its memory, its limits, and the calls into it.
 
 use crate::limits::Budget;
-use crate::log::{Log, shorten};
+use crate::log::{Dam, Log, shorten};
 use crate::{Engine, Limits, wit};
 use std::time::Duration;
 use wasmtime::{FrameInfo, Store, Trap, WasmBacktrace};
@@ -69,8 +69,14 @@ impl wit::weir::transform::host::Host for Host {
 // === impl Instance ===
 
 impl Instance {
-    pub fn new(engine: &Engine, linked: &wit::TransformerPre<Host>, step: &str, limits: &Limits) -> Result<Self, Stop> {
-        let host = Host { budget: Budget::new(limits), log: Log::new(step, limits.log_rate, limits.log_line) };
+    pub fn new(
+        engine: &Engine,
+        linked: &wit::TransformerPre<Host>,
+        step: &str,
+        limits: &Limits,
+        dam: Dam,
+    ) -> Result<Self, Stop> {
+        let host = Host { budget: Budget::new(limits), log: Log::new(step, dam, limits.log_line) };
         let mut store = Store::new(&engine.wasm, host);
         store.limiter(|h| &mut h.budget);
         store.set_hostcall_fuel(limits.lifted);

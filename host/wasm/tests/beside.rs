@@ -6,7 +6,7 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::*;
@@ -41,6 +41,7 @@ const HOSTILE: &[Hostile] = &[
     hostile("raw-table", "begins with more table elements than it may have", "guest.table"),
     hostile("raw-table-grow", "grows its table until it gets no more", "guest.table"),
     hostile("raw-describe-loop", "loops in `describe`", "guest.timeout"),
+    hostile("raw-check-loop", "loops in `check`", "guest.timeout"),
     hostile("raw-describe-trap", "traps in `describe`", "guest.trap"),
     hostile("raw-describe-outside", "says a manifest that lies outside its memory", "guest.output"),
     hostile("raw-apply-outside", "hands back what lies outside its memory", "guest.output"),
@@ -88,6 +89,7 @@ const HOSTILE: &[Hostile] = &[
     hostile("leak", "forgets 10 MiB for each batch", ""),
     hostile("fill", "takes all memory, and goes on", ""),
     hostile("log-flood", "writes 5000 log lines for a batch", ""),
+    hostile("log-trap", "writes 100 log lines and traps, and so in each new instance", "guest.trap"),
     hostile("log-huge", "writes a log line of 20 MiB", ""),
 ];
 
@@ -105,6 +107,7 @@ fn limits(name: &str) -> Limits {
 fn module_text(with: &str, function: &str, body: &str) -> String {
     let of = |name: &str, or: &str| if name == function { body.to_owned() } else { or.to_owned() };
     let (describe, configure) = (of("describe", "i32.const 1024"), of("configure", "i32.const 1024"));
+    let check = of("check", "i32.const 1024");
     let (apply, realloc) = (of("apply", "i32.const 1024"), of("realloc", "i32.const 8192"));
     let memory = of("memory", "1");
     format!(
@@ -112,7 +115,7 @@ fn module_text(with: &str, function: &str, body: &str) -> String {
             (memory (export "memory") {memory})
             (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) {realloc})
             (func (export "weir:transform/transform@1.0.0#describe") (result i32) {describe})
-            (func (export "weir:transform/transform@1.0.0#check") (param i32 i32) (result i32) i32.const 1024)
+            (func (export "weir:transform/transform@1.0.0#check") (param i32 i32) (result i32) {check})
             (func (export "weir:transform/transform@1.0.0#configure") (param i32 i32) (result i32) {configure})
             (func (export "weir:transform/transform@1.0.0#bind") (param i32 i32 i32 i32 i32) (result i32) i32.const 2048)
             (func (export "weir:transform/transform@1.0.0#unbind") (param i32))
@@ -144,6 +147,7 @@ fn raw(name: &str) -> Vec<u8> {
             module_text("(table $t 1 funcref)", "configure", &format!("{grow} unreachable"))
         }
         "raw-describe-loop" => module_text("", "describe", LOOP),
+        "raw-check-loop" => module_text("", "check", LOOP),
         "raw-describe-trap" => module_text("", "describe", "unreachable"),
         "raw-describe-outside" => module_text("", "describe", "i32.const 0x7ffffff0"),
         "raw-apply-outside" => module_text("", "apply", "i32.const 0x7ffffff0"),
@@ -208,7 +212,7 @@ fn provoke(engine: &Engine, name: &'static str) -> BTreeSet<String> {
         Ok(module) => module,
         Err(e) => return codes(e),
     };
-    if let Err(e) = module.describe() {
+    if let Err(e) = module.describe().and_then(|_| module.check(&options(&[("mode", name)]))) {
         return codes(e);
     }
     let transform = match module.transform("step", &options(&[("mode", name)]), limits(name)) {
@@ -343,4 +347,41 @@ fn a_guest_that_leaks_is_begun_anew() {
     let mut chain = letters(calm);
     (0..40).for_each(|_| drop(run(&mut chain, batch(&stream(1, "orders"), &ROWS)).unwrap()));
     assert_eq!(chain.usage()[0].1.recycled, 0);
+}
+
+/// Counts lines that guests log.
+#[derive(Clone, Default)]
+struct Lines(Arc<AtomicUsize>);
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, of: &tracing::Metadata<'_>) -> bool {
+        of.target() == "weir::guest"
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn a_guest_that_traps_floods_no_log_with_each_new_instance() {
+    let lines = Lines::default();
+    tracing::subscriber::with_default(lines.clone(), || {
+        // so few a second that a slow machine does not matter
+        let limits = Limits { log_rate: 1, ..limits("log-trap") };
+        let mut chain = letters(transform("hostile", &[("mode", "log-trap")], limits));
+        for _ in 0..20 {
+            let blocks = run(&mut chain, batch(&stream(1, "orders"), &ROWS)).unwrap();
+            assert_eq!(blocks.dead_letters.values().sum::<u64>(), 1);
+        }
+    });
+    // 20 batches, four instances each, a hundred lines: ten at once, and one a second
+    let written = lines.0.load(Relaxed);
+    assert!((10..200).contains(&written), "{written}");
 }

@@ -83,7 +83,7 @@ impl Chain {
         }
         let streams: Vec<Arc<Stream>> = self.bound.values().map(|b| b.stream.clone()).collect();
         let before: Vec<Refusals> = streams.iter().map(|s| refusals(&mut self.steps, s).1).collect();
-        self.exchange(offered);
+        self.exchange(offered.iter_mut());
         match self.rebound(&streams, &before) {
             Ok(bound) => {
                 self.bound = bound;
@@ -91,13 +91,13 @@ impl Chain {
                 Ok(())
             }
             Err(e) => {
-                self.exchange(offered);
+                self.exchange(offered.iter_mut().rev());
                 Err(e)
             }
         }
     }
 
-    fn exchange(&mut self, offered: &mut [Offered]) {
+    fn exchange<'a>(&mut self, offered: impl Iterator<Item = &'a mut Offered>) {
         for (at, transform) in offered {
             self.steps.get_mut(*at).into_iter().for_each(|s| std::mem::swap(&mut s.transform, transform))
         }

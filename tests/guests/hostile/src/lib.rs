@@ -230,6 +230,10 @@ impl Guest for Hostile {
         }
         match mode.as_str() {
             "trap" | "ordered" => panic!("trap"),
+            "log-trap" => {
+                (0..100).for_each(|i| log(Level::Info, &format!("line {i}")));
+                panic!("trap")
+            }
             "loop" => forever(),
             "memory" => bomb(),
             "stack" => drop(black_box(overflow(0))),
