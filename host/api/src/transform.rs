@@ -2,7 +2,8 @@
 //! gave to `apply` are handed over, a batch at a time.
 
 use crate::Error;
-use weir_model::{Batch, Bind, Call, Column, Edit, Failure, Name};
+use std::sync::Arc;
+use weir_model::{Batch, Bind, Call, Column, Edit, Failure, Name, Shape};
 
 /// What a transform made of the rows it was handed. Everything in it has been checked: lengths, layout numbers, UTF-8.
 #[derive(Debug, Default)]
@@ -19,6 +20,14 @@ pub struct Applied {
     pub errors: Vec<(u32, Failure)>,
     /// what the transform logged while it failed a row, for that row's dead letter; only where the lines are about no other row
     pub logs: Vec<(u32, Name)>,
+}
+
+/// A shape that a transform was bound to.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Met {
+    pub shape: Arc<Shape>,
+    /// every row of it fails
+    pub is_refused: bool,
 }
 
 /// What a transform holds by now.
@@ -39,6 +48,11 @@ pub trait Transform: Bind + Send {
     /// The code that runs, for dead letters: "weir:filter@sha256:…".
     fn module(&self) -> Option<String> {
         None
+    }
+
+    /// The shapes that it was bound to, as far as it remembers: what other code in its place is tried on.
+    fn shapes(&self) -> Vec<Met> {
+        vec![]
     }
 
     /// What it costs, for people; None: nothing that is counted.

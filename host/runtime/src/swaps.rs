@@ -1,24 +1,15 @@
 //! New code for the steps of a task that runs. Whoever has it ready offers it; the task's own thread takes it between two windows,
 //! so that rows before were made by the old code, rows behind by the new one, and none is lost or comes twice.
 
-use crate::{Chain, Counters};
+use crate::{Chain, Counters, Prepared};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use weir_api::{Cure, Error, Transform};
-use weir_model::Shape;
+use weir_api::{Cure, Error, Met, Transform};
 
 /// A place of the chain, and what is to run there.
 pub type Offered = (usize, Box<dyn Transform>);
-
-/// A shape that a step is bound to.
-#[derive(Clone, PartialEq, Debug)]
-pub struct InUse {
-    pub shape: Arc<Shape>,
-    /// the step that runs refuses it: every row of it fails
-    pub is_refused: bool,
-}
 
 /// Where a task hears of new code. Clones are one place.
 #[derive(Clone, Default)]
@@ -29,6 +20,8 @@ struct Shared {
     /// there is a request: all that the task looks at for each window
     asked: AtomicBool,
     inbox: Mutex<Inbox>,
+    /// what the task has begun
+    work: Mutex<Option<Work>>,
 }
 
 #[derive(Default)]
@@ -39,9 +32,19 @@ struct Inbox {
 }
 
 enum Request {
-    Shapes(usize, Sender<Vec<InUse>>),
+    Shapes(usize, Sender<Vec<Met>>),
     Swap(Vec<Offered>, Sender<Swapped>),
 }
+
+/// New code that is not bound to every stream yet.
+struct Work {
+    steps: Vec<Offered>,
+    prepared: Prepared,
+    answer: Sender<Swapped>,
+}
+
+/// A window waits so long for new code that is being bound, and goes through the old one meanwhile.
+const SLICE: Duration = Duration::from_millis(5);
 
 /// How it ended, and what does not run (any more): it is let go where nobody waits.
 type Swapped = (Result<(), Error>, Vec<Offered>);
@@ -49,8 +52,8 @@ type Swapped = (Result<(), Error>, Vec<Offered>);
 // === impl Swaps ===
 
 impl Swaps {
-    /// What a step is bound to now. Err: as of [`Swaps::offer`].
-    pub fn shapes(&self, step: usize, wait: Duration) -> Result<Vec<InUse>, Error> {
+    /// What a step has met by now. Err: as of [`Swaps::offer`].
+    pub fn shapes(&self, step: usize, wait: Duration) -> Result<Vec<Met>, Error> {
         self.ask(|answer| Request::Shapes(step, answer), wait)
     }
 
@@ -77,42 +80,51 @@ impl Swaps {
         match answer.recv_timeout(wait) {
             Ok(answer) => Ok(answer),
             Err(RecvTimeoutError::Disconnected) => Err(ended()),
-            // taken back, unless the task has it in hand
-            Err(RecvTimeoutError::Timeout) => match self.inbox().request.take() {
-                Some(_) => Err(busy()),
-                None => answer.recv().map_err(|_| ended()),
-            },
+            Err(RecvTimeoutError::Timeout) => {
+                // taken back, unless the task has it in hand; the task needs the inbox to answer
+                let is_back = self.inbox().request.take().is_some();
+                if is_back { Err(busy()) } else { answer.recv().map_err(|_| ended()) }
+            }
         }
     }
 
-    /// The task's side: does what is asked for.
+    /// The task's side: does what is asked for, or a slice of it.
     pub(crate) fn serve(&self, chain: &mut Chain, counters: &Counters) {
         if !self.0.asked.load(Relaxed) {
             return;
         }
-        let request = {
-            let mut inbox = self.inbox();
-            self.0.asked.store(false, Relaxed);
-            inbox.request.take()
-        };
-        // an answer that cannot be sent is one that nobody waits for any more
+        let mut under_way = self.0.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = under_way.take().or_else(|| self.begin(chain));
+        if let Some(mut work) = begun {
+            match chain.prepare(&mut work.steps, &mut work.prepared, SLICE) {
+                Ok(false) => return *under_way = Some(work),
+                result => {
+                    counters.modules(chain.modules());
+                    // nobody waits any more for an answer that cannot be sent
+                    let _ = work.answer.send((result.map(|_| ()), work.steps));
+                }
+            }
+        }
+        let inbox = self.inbox();
+        self.0.asked.store(inbox.request.is_some(), Relaxed)
+    }
+
+    fn begin(&self, chain: &Chain) -> Option<Work> {
+        let request = self.inbox().request.take()?;
         match request {
-            None => {}
-            Some(Request::Shapes(step, answer)) => {
+            Request::Shapes(step, answer) => {
                 let _ = answer.send(chain.shapes(step));
+                None
             }
-            Some(Request::Swap(mut steps, answer)) => {
-                let result = chain.swap(&mut steps);
-                counters.modules(chain.modules());
-                let _ = answer.send((result, steps));
-            }
+            Request::Swap(steps, answer) => Some(Work { steps, prepared: Prepared::default(), answer }),
         }
     }
 
     /// Nobody serves any more.
     pub(crate) fn close(&self) {
         let mut inbox = self.inbox();
-        (inbox.closed, inbox.request) = (true, None)
+        (inbox.closed, inbox.request) = (true, None);
+        *self.0.work.lock().unwrap_or_else(PoisonError::into_inner) = None
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox> {

@@ -7,7 +7,7 @@ use serde_json::json;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use weir_api::{Applied, Block, BlockId, Error, Limit, Offset, Poll, Position, Sink, Source, Transform};
+use weir_api::{Applied, Block, BlockId, Error, Limit, Met, Offset, Poll, Position, Sink, Source, Transform};
 use weir_cdc::{CellLeaf, Column as TableColumn, Envelope, Op, SourceBlock, Table};
 use weir_converters::{JsonConverter, SimpleHeader};
 use weir_model::{
@@ -15,8 +15,8 @@ use weir_model::{
     Stream, Transaction, Type, Verdict, Window,
 };
 use weir_runtime::{
-    Blocks, Chain, Converters, Counters, DeadLetters, Offered, OffsetStore, OnError, Reports, Step, Stop, Swaps, Task,
-    TaskOptions, header,
+    Blocks, Chain, Converters, Counters, DeadLetters, Offered, OffsetStore, OnError, Prepared, Reports, Step, Stop,
+    Swaps, Task, TaskOptions, header,
 };
 
 /// A guest whose every record says which code made it, and the how-manieth of its own it is, in one header for each.
@@ -36,11 +36,19 @@ struct Stamp {
     /// fails the row of this number of the batch
     poison: Option<u32>,
     shapes: HashMap<String, u32>,
+    met: Vec<Met>,
+    /// takes its time to be bound
+    slow: bool,
 }
 
 impl Bind for Stamp {
     fn bind(&mut self, shape: &Shape) -> Result<(u32, Arc<Binding>), Fault> {
-        if self.refuses.is_some_and(|field| shape.find(&["value", field]).is_some()) {
+        let is_refused = self.refuses.is_some_and(|field| shape.find(&["value", field]).is_some());
+        if self.slow {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.met.push(Met { shape: Arc::new(shape.clone()), is_refused });
+        if is_refused {
             return Err(Fault::Rows(Failure::new("org.example.Refused", "not this shape")));
         }
         let next = self.shapes.len() as u32;
@@ -77,6 +85,9 @@ impl Transform for Stamp {
     }
     fn module(&self) -> Option<String> {
         Some(format!("stamp@sha256:{}", self.version))
+    }
+    fn shapes(&self) -> Vec<Met> {
+        self.met.clone()
     }
 }
 
@@ -231,12 +242,31 @@ fn what_cannot_be_bound_changes_nothing() {
 }
 
 #[test]
+fn windows_go_through_the_old_code_while_many_streams_are_bound_to_the_new_one() {
+    let mut chain = chain(vec![version(1), Stamp { version: 50, ..Stamp::default() }], OnError::Fail);
+    let first = stream();
+    let other = |id| Arc::new(Stream { id, name: first.name.clone(), width: 1, program: first.program.clone() });
+    let run = |chain: &mut Chain, id| versions(&chain.run(&mut window(&other(id), 1, 1)).expect("a chain"))[0].1;
+    (0..50).for_each(|id| assert_eq!(run(&mut chain, id), 1));
+    let (mut offered, mut prepared) = (one(version(2)), Prepared::default());
+    let mut slices = 0;
+    // a stream for each slice, and for twenty of them a new one comes in between
+    while !chain.prepare(&mut offered, &mut prepared, Duration::ZERO).expect("prepared") {
+        slices += 1;
+        assert_eq!(run(&mut chain, if slices <= 20 { 49 + slices } else { 0 }), 1);
+        assert!(slices < 100, "it does not end");
+    }
+    assert_eq!(slices, 70);
+    (0..70).for_each(|id| assert_eq!(run(&mut chain, id), 2));
+}
+
+#[test]
 fn what_was_refused_before_may_be_refused_still() {
     let refuses = |v| Stamp { refuses: Some("op"), ..version(v) };
     let mut chain = chain(vec![refuses(1)], OnError::Skip);
     assert_eq!(run(&mut chain, 1, 2).skipped.values().sum::<u64>(), 2);
     // tombstones have no `op`
-    let has_op = |s: &weir_runtime::InUse| s.shape.find(&["value", "op"]).is_some();
+    let has_op = |s: &Met| s.shape.find(&["value", "op"]).is_some();
     assert!(chain.shapes(0).iter().any(has_op) && chain.shapes(0).iter().all(|s| s.is_refused == has_op(s)));
     chain.swap(&mut one(refuses(2))).expect("swapped");
     chain.swap(&mut one(version(3))).expect("mended");
@@ -407,4 +437,22 @@ fn what_nobody_came_to_is_taken_back() {
     assert!(e.code() == "reload.busy" && e.is_retriable(), "{e:?}");
     let e = swaps.shapes(0, Duration::from_millis(1)).unwrap_err();
     assert_eq!(e.code(), "reload.busy");
+}
+
+/// The caller's patience ends while the task has the new code in hand: then it waits for the task's word, which comes.
+#[test]
+fn what_is_in_hand_is_waited_for() {
+    let running = start();
+    running.arrives(0);
+    let swaps = running.swaps.clone();
+    let (send, swapped) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let offer = || swaps.offer(one(Stamp { slow: true, ..version(1) }), Duration::from_millis(1));
+        while offer().is_err_and(|e| e.code() == "reload.busy") {}
+        send.send(()).expect("heard");
+    });
+    swapped.recv_timeout(PATIENCE).expect("an answer");
+    running.arrives(1);
+    running.stop.ask();
+    running.thread.join().expect("the task");
 }

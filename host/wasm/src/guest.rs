@@ -13,7 +13,7 @@ use crate::{Limits, Module, binding, typed_json, weight, wit};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::warn;
-use weir_api::{Applied, Cure, Error, Transform, Usage};
+use weir_api::{Applied, Cure, Error, Met, Transform, Usage};
 use weir_model::{Batch, Bind, BindError, Binding, Call, Failure, Fault, Name, Shape};
 
 pub(crate) struct Guest {
@@ -432,6 +432,10 @@ impl Transform for Guest {
         };
         self.recycle();
         self.applied(&work, part)
+    }
+
+    fn shapes(&self) -> Vec<Met> {
+        self.shapes.met()
     }
 
     fn usage(&self) -> Option<Usage> {

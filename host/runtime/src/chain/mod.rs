@@ -4,6 +4,8 @@ mod call;
 mod columns;
 mod swap;
 
+pub use swap::Prepared;
+
 use crate::blocks::{BlockWriter, Blocks};
 use crate::failures::{Failed, Failures, OnError, Stage};
 use crate::letters::Reports;
