@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use serde_json::json;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use weir_api::{Applied, Block, BlockId, Error, Limit, Met, Offset, Poll, Position, Sink, Source, Transform};
@@ -37,14 +38,15 @@ struct Stamp {
     poison: Option<u32>,
     shapes: HashMap<String, u32>,
     met: Vec<Met>,
-    /// takes its time to be bound
-    slow: bool,
+    /// takes its time to be bound, and says so
+    slow: Option<Arc<AtomicBool>>,
 }
 
 impl Bind for Stamp {
     fn bind(&mut self, shape: &Shape) -> Result<(u32, Arc<Binding>), Fault> {
         let is_refused = self.refuses.is_some_and(|field| shape.find(&["value", field]).is_some());
-        if self.slow {
+        if let Some(begun) = &self.slow {
+            begun.store(true, Relaxed);
             std::thread::sleep(Duration::from_millis(5));
         }
         self.met.push(Met { shape: Arc::new(shape.clone()), is_refused });
@@ -97,11 +99,15 @@ fn version(version: i64) -> Stamp {
 }
 
 fn stream() -> Arc<Stream> {
-    let id = TableColumn { name: "id".into(), ty: Type::new(Kind::Int64), leaf: CellLeaf::Codec(Codec::IntText) };
-    let table = Table { topic: "shop.orders".into(), columns: vec![(0, id)], key: vec![0] };
+    numbered(1)
+}
+
+fn numbered(id: u64) -> Arc<Stream> {
+    let column = TableColumn { name: "id".into(), ty: Type::new(Kind::Int64), leaf: CellLeaf::Codec(Codec::IntText) };
+    let table = Table { topic: "shop.orders".into(), columns: vec![(0, column)], key: vec![0] };
     let source = SourceBlock { name: "io.example.Source", fields: vec![SourceBlock::text("db", "shop")] };
     let program = Envelope::new(None).program(&table, &source, Op::Change);
-    Arc::new(Stream { id: 1, name: "public.orders".into(), width: 1, program })
+    Arc::new(Stream { id, name: "public.orders".into(), width: 1, program })
 }
 
 /// Inserts of so many ids, from one on.
@@ -244,9 +250,7 @@ fn what_cannot_be_bound_changes_nothing() {
 #[test]
 fn windows_go_through_the_old_code_while_many_streams_are_bound_to_the_new_one() {
     let mut chain = chain(vec![version(1), Stamp { version: 50, ..Stamp::default() }], OnError::Fail);
-    let first = stream();
-    let other = |id| Arc::new(Stream { id, name: first.name.clone(), width: 1, program: first.program.clone() });
-    let run = |chain: &mut Chain, id| versions(&chain.run(&mut window(&other(id), 1, 1)).expect("a chain"))[0].1;
+    let run = |chain: &mut Chain, id| versions(&chain.run(&mut window(&numbered(id), 1, 1)).expect("a chain"))[0].1;
     (0..50).for_each(|id| assert_eq!(run(&mut chain, id), 1));
     let (mut offered, mut prepared) = (one(version(2)), Prepared::default());
     let mut slices = 0;
@@ -279,7 +283,7 @@ fn what_was_refused_before_may_be_refused_still() {
 
 /// Rows without end, each the next number.
 struct Numbers {
-    stream: Arc<Stream>,
+    streams: Vec<Arc<Stream>>,
     next: u64,
 }
 
@@ -295,7 +299,7 @@ impl Source for Numbers {
     }
     fn poll(&mut self, _: Duration, _: Limit, to: &mut Window) -> Result<Poll, Error> {
         let rows = self.next % 7 + 1;
-        *to = window(&self.stream, self.next, rows);
+        *to = window(&self.streams[self.next as usize % self.streams.len()], self.next, rows);
         self.next += rows;
         Ok(Poll::Window(Some(Position([self.next, 0, 0, 0]))))
     }
@@ -323,13 +327,13 @@ impl OffsetStore for NoStore {
 #[derive(Clone, Default)]
 struct Kept {
     got: Arc<Mutex<Vec<(i64, i64)>>>,
-    held: Arc<std::sync::atomic::AtomicBool>,
+    held: Arc<AtomicBool>,
     done: Vec<BlockId>,
 }
 
 impl Sink for Kept {
     fn deliver(&mut self, block: &Arc<Block>, _: usize) -> Result<usize, Error> {
-        if self.held.load(std::sync::atomic::Ordering::Relaxed) {
+        if self.held.load(Relaxed) {
             return Ok(0);
         }
         let mut got = self.got.lock().unwrap();
@@ -362,7 +366,7 @@ fn start() -> Running {
     let (kept, counters) = (sink.clone(), Arc::new(Counters::default()));
     let task = Task {
         name: "numbers".into(),
-        source: Box::new(Numbers { stream: stream(), next: 0 }),
+        source: Box::new(Numbers { streams: (0..20).map(numbered).collect(), next: 0 }),
         chain: chain(vec![version(0)], OnError::Fail),
         sink: Box::new(move || Ok(Box::new(kept.clone()))),
         dead_letters: None,
@@ -418,11 +422,11 @@ fn rows_before_are_the_old_codes_and_rows_behind_the_new_ones() {
 fn a_sink_that_takes_nothing_holds_up_no_swap() {
     let running = start();
     running.arrives(0);
-    running.sink.held.store(true, std::sync::atomic::Ordering::Relaxed);
+    running.sink.held.store(true, Relaxed);
     for v in 1..5 {
         running.swaps.offer(one(version(v)), PATIENCE).expect("swapped");
     }
-    running.sink.held.store(false, std::sync::atomic::Ordering::Relaxed);
+    running.sink.held.store(false, Relaxed);
     running.arrives(4);
     running.stop.ask();
     running.thread.join().expect("the task");
@@ -439,20 +443,41 @@ fn what_nobody_came_to_is_taken_back() {
     assert_eq!(e.code(), "reload.busy");
 }
 
-/// The caller's patience ends while the task has the new code in hand: then it waits for the task's word, which comes.
+/// The caller's patience ends while the task has the new code in hand: then it waits for the task's word, which comes also where the
+/// task ends meanwhile.
 #[test]
 fn what_is_in_hand_is_waited_for() {
-    let running = start();
-    running.arrives(0);
-    let swaps = running.swaps.clone();
-    let (send, swapped) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let offer = || swaps.offer(one(Stamp { slow: true, ..version(1) }), Duration::from_millis(1));
-        while offer().is_err_and(|e| e.code() == "reload.busy") {}
-        send.send(()).expect("heard");
-    });
-    swapped.recv_timeout(PATIENCE).expect("an answer");
-    running.arrives(1);
-    running.stop.ask();
-    running.thread.join().expect("the task");
+    for is_stopped in [false, true] {
+        let running = start();
+        running.arrives(0);
+        let swaps = running.swaps.clone();
+        let (send, answer) = std::sync::mpsc::channel();
+        let begun = Arc::<AtomicBool>::default();
+        let slow = Some(begun.clone());
+        std::thread::spawn(move || {
+            let offer = || swaps.offer(one(Stamp { slow: slow.clone(), ..version(1) }), Duration::from_millis(1));
+            let mut said = offer();
+            while said.as_ref().is_err_and(|e| e.code() == "reload.busy") {
+                said = offer()
+            }
+            send.send(said.map_err(|e| e.code())).expect("heard");
+        });
+        let until = Instant::now() + PATIENCE;
+        while !begun.load(Relaxed) {
+            assert!(Instant::now() < until, "the task does not begin");
+            std::thread::yield_now();
+        }
+        if is_stopped {
+            running.stop.ask();
+        }
+        let said = answer.recv_timeout(PATIENCE).expect("an answer");
+        if is_stopped {
+            assert_eq!(said, Err("reload.ended"), "there are twenty streams, and it is in the first");
+        } else {
+            assert_eq!(said, Ok(()));
+            running.arrives(1);
+            running.stop.ask();
+        }
+        running.thread.join().expect("the task");
+    }
 }
