@@ -12,5 +12,5 @@ pub use config::{ConfigDef, Effect, Importance, Key, KeyType, Settings};
 pub use error::{Cure, Error, Finding, Place, Severity};
 pub use sink::{Block, BlockId, Sink};
 pub use source::{Limit, Offset, Poll, Position, Progress, Source};
-pub use transform::{Applied, Transform};
+pub use transform::{Applied, Met, Transform, Usage};
 pub use weir_model::{Record, Route};

@@ -2,7 +2,8 @@
 //! gave to `apply` are handed over, a batch at a time.
 
 use crate::Error;
-use weir_model::{Batch, Bind, Call, Column, Edit, Failure, Name};
+use std::sync::Arc;
+use weir_model::{Batch, Bind, Call, Column, Edit, Failure, Name, Shape};
 
 /// What a transform made of the rows it was handed. Everything in it has been checked: lengths, layout numbers, UTF-8.
 #[derive(Debug, Default)]
@@ -21,6 +22,23 @@ pub struct Applied {
     pub logs: Vec<(u32, Name)>,
 }
 
+/// A shape that a transform was bound to.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Met {
+    pub shape: Arc<Shape>,
+    /// every row of it fails
+    pub is_refused: bool,
+}
+
+/// What a transform holds by now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Usage {
+    /// bytes of its own memory
+    pub memory: u64,
+    /// how often it was begun anew because it held too many
+    pub recycled: u64,
+}
+
 /// A transform that may have to be entered for rows. [`Bind::bind`] numbers equal shapes alike.
 pub trait Transform: Bind + Send {
     /// Hands over rows (call, row) of one shape, in source order; `calls` is what the first number of each indexes.
@@ -32,8 +50,13 @@ pub trait Transform: Bind + Send {
         None
     }
 
-    /// Compiled from other bytes by now: programs bound before are no good any more.
-    fn generation(&self) -> u64 {
-        0
+    /// The shapes that it was bound to, as far as it remembers: what other code in its place is tried on.
+    fn shapes(&self) -> Vec<Met> {
+        vec![]
+    }
+
+    /// What it costs, for people; None: nothing that is counted.
+    fn usage(&self) -> Option<Usage> {
+        None
     }
 }

@@ -47,6 +47,8 @@ pub enum Verb {
     Plan(Files),
     /// Show or reset how far pipelines have come
     Offsets(Offsets),
+    /// Let a running `weir run` take what its transforms' files hold now; what is refused changes nothing
+    Reload,
     /// Look at dead letters, and send them again
     Dlq(Dlq),
     /// Make a transform's crate, or a pipeline file
@@ -294,6 +296,7 @@ impl Verb {
             Verb::Validate(_) => "validate",
             Verb::Plan(_) => "plan",
             Verb::Offsets(_) => "offsets",
+            Verb::Reload => "reload",
             Verb::Dlq(_) => "dlq",
             Verb::New(_) => "new",
             Verb::Build(_) => "build",

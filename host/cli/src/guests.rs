@@ -2,8 +2,10 @@
 //! manifest.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use weir_api::{ConfigDef, Error, Finding, Key, KeyType, Settings};
 use weir_config::Component;
 use weir_config::plan::Transform;
@@ -69,13 +71,7 @@ impl Guests {
         }
         let module = match standard(uses) {
             Some(s) => self.engine.load(s.name, s.wasm)?,
-            None => {
-                let bytes = std::fs::read(uses).map_err(|e| {
-                    Error::input("guest.unreadable", format!("`{uses}` cannot be read: {e}"))
-                        .help("a path is looked up from where weir was started; build the transform first")
-                })?;
-                self.engine.load(uses, &bytes)?
-            }
+            None => self.engine.load(uses, &read(uses)?)?,
         };
         let module = Arc::new(module);
         loaded.insert(uses.to_string(), module.clone());
@@ -104,18 +100,89 @@ impl Guests {
 
     /// The transform of a step.
     pub fn transform(&self, t: &Transform) -> Result<Box<dyn weir_api::Transform>, Error> {
-        let uses = t.uses.kind.as_str();
-        let module = self.load(uses)?;
-        let mut limits = Limits::default();
-        if let Some(bytes) = t.limits.memory_bytes {
-            limits = limits.memory(usize::try_from(bytes).unwrap_or(usize::MAX))
-        }
-        if let Some(us) = t.limits.time_per_batch_us {
-            limits.time_per_batch = std::time::Duration::from_micros(us)
-        }
-        let presets = standard(uses).map_or(&[][..], |s| s.presets(uses));
-        module.transform(&t.name, &options(&t.uses.settings.settings(), presets), limits)
+        self.step(&*self.load(t.uses.kind.as_str())?, t)
     }
+
+    /// A step's transform, made of this module.
+    pub fn step(&self, module: &Module, t: &Transform) -> Result<Box<dyn weir_api::Transform>, Error> {
+        module.transform(&t.name, &step_options(t), limits(&t.limits))
+    }
+
+    /// What a file held when it was loaded; None: this is no file.
+    pub fn digest_of_file(&self, uses: &str) -> Option<String> {
+        let loaded = self.loaded.lock().unwrap_or_else(|e| e.into_inner());
+        loaded.get(uses).filter(|_| standard(uses).is_none()).map(|m| m.digest().to_owned())
+    }
+
+    /// Compiles what a file holds now.
+    pub fn compile(&self, file: &str, bytes: &[u8]) -> Result<Arc<Module>, Error> {
+        self.engine.load(file, bytes).map(Arc::new)
+    }
+
+    /// Lets go of what the file held before.
+    pub fn keep(&self, file: &str, module: Arc<Module>) {
+        self.loaded.lock().unwrap_or_else(|e| e.into_inner()).insert(file.to_owned(), module);
+    }
+
+    /// Whether a step's options are options of this module. Err: the first that is not, or what the module itself says.
+    pub fn fits(&self, module: &Module, t: &Transform) -> Result<(), Error> {
+        let (manifest, options) = (module.describe()?, step_options(t));
+        let names = || manifest.options.iter().map(|o| o.name.as_str()).collect::<Vec<_>>().join(", ");
+        if let Some((name, _)) = options.iter().find(|(name, _)| !manifest.options.iter().any(|o| o.name == *name)) {
+            let error = Error::input("config.unknown-key", format!("`{}` has no option `{name}`", module.name()));
+            return Err(error.help(format!("its options are: {}", names())));
+        }
+        let is_set =
+            |name: &str| options.iter().any(|(n, v)| n == name && v.as_ref().is_some_and(|v| !v.trim().is_empty()));
+        let is_missing = |o: &&weir_wasm::OptionDef| o.required && o.default.is_none() && !is_set(&o.name);
+        if let Some(o) = manifest.options.iter().find(is_missing) {
+            let error = Error::input("config.missing", format!("`{}` needs the option `{}`", module.name(), o.name));
+            return Err(error.help("set it in the pipeline file, and start the pipeline anew"));
+        }
+        match module.check(&options)?.into_iter().next() {
+            Some(problem) => Err(Error::input("transform.option", format!("`{}`: {}", problem.name, problem.message))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Bytes of a module. The largest known, a whole Python, has 40 million; compiling takes many times as much memory.
+const MOST_BYTES: u64 = 128 << 20;
+
+/// The bytes of a user's module.
+pub fn read(file: &str) -> Result<Vec<u8>, Error> {
+    let unreadable = |e: std::io::Error| {
+        Error::input("guest.unreadable", format!("`{file}` cannot be read: {e}"))
+            .help("a path is looked up from where weir was started; build the transform first")
+    };
+    let mut bytes = vec![];
+    let opened = std::fs::File::open(file).map_err(unreadable)?;
+    opened.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        let message = format!("`{file}` has more than {} MiB, which no transform needs", MOST_BYTES >> 20);
+        return Err(Error::input("guest.format", message).help("is this the right file? strip what is for debuggers"));
+    }
+    Ok(bytes)
+}
+
+fn limits(said: &weir_config::limits::Limits) -> Limits {
+    let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let mut limits = Limits::default();
+    if let Some(bytes) = said.memory_bytes {
+        limits = limits.memory(size(bytes))
+    }
+    limits.watermark = said.watermark_bytes.map_or(limits.watermark, size);
+    limits.table_elements = said.table_elements.map_or(limits.table_elements, size);
+    limits.time_per_batch = said.time_per_batch_us.map_or(limits.time_per_batch, Duration::from_micros);
+    limits.lifted = said.lifted_bytes.map_or(limits.lifted, size);
+    limits.log_rate = said.log_rate.map_or(limits.log_rate, |n| n.try_into().unwrap_or(u32::MAX));
+    limits.log_line = said.log_line_bytes.map_or(limits.log_line, size);
+    limits
+}
+
+fn step_options(t: &Transform) -> Vec<(String, Option<String>)> {
+    let uses = t.uses.kind.as_str();
+    options(&t.uses.settings.settings(), standard(uses).map_or(&[][..], |s| s.presets(uses)))
 }
 
 /// As written, and what the class name sets.
@@ -158,5 +225,41 @@ fn kind(ty: OptionType) -> KeyType {
         OptionType::List => KeyType::List,
         OptionType::Class => KeyType::Class,
         OptionType::Password => KeyType::Password,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_too_big_is_no_module() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(MOST_BYTES + 1).unwrap();
+        assert_eq!(read(file.path().to_str().unwrap()).unwrap_err().code(), "guest.format");
+        assert_eq!(read("no/such/file").unwrap_err().code(), "guest.unreadable");
+    }
+
+    /// Two tables of limits: what is said of them, and what is.
+    #[test]
+    fn limits_are_as_they_are_documented() {
+        let default = |key: &str| weir_config::limits::KEYS.key(key).and_then(|k| k.default);
+        let size = |key: &str| weir_config::measure::size(default(key).unwrap()).unwrap();
+        let said = weir_config::limits::Limits {
+            memory_bytes: Some(size("memory")),
+            table_elements: Some(size("table-elements")),
+            time_per_batch_us: Some(
+                weir_config::measure::duration(default("time-per-batch").unwrap()).unwrap().as_micros() as u64,
+            ),
+            lifted_bytes: Some(size("lifted")),
+            log_rate: Some(size("log-rate")),
+            log_line_bytes: Some(size("log-line")),
+            watermark_bytes: None,
+        };
+        assert_eq!(limits(&said), Limits::default());
+        assert_eq!(default("watermark"), None);
+        assert_eq!(size("stack") as usize, weir_wasm::STACK);
+        let small = weir_config::limits::Limits { memory_bytes: Some(8 << 20), watermark_bytes: Some(1 << 20), ..said };
+        assert_eq!((limits(&small).memory, limits(&small).watermark), (8 << 20, 1 << 20));
     }
 }

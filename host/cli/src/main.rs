@@ -13,6 +13,7 @@ mod guests;
 mod metrics;
 mod offsets;
 mod output;
+mod reload;
 mod run;
 mod show;
 
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Verb::Validate(a) => show::validate(a, &args.common),
         Verb::Plan(a) => show::plan(a, &args.common),
         Verb::Offsets(a) => offsets::run(a, &args.common),
+        Verb::Reload => reload::verb::run(&args.common),
         Verb::Dlq(a) => dlq::run(a, &args.common),
         Verb::New(a) => author::new::run(a),
         Verb::Build(a) => author::build::run(a, &args.common),

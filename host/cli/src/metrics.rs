@@ -2,11 +2,39 @@
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use weir_runtime::{Counters, State};
+use weir_runtime::{Counters, State, Totals};
 use weir_telemetry::{Report, Sample, Value};
 
 /// Pipelines by name.
 pub struct Pipelines(pub Vec<(String, Arc<Counters>)>);
+
+/// The code of a pipeline's steps, and what it costs.
+fn code(pipeline: &str, t: &Totals) -> Vec<Sample> {
+    let labels = |step: &str, more: Option<(&'static str, &str)>| {
+        let both = [("pipeline", pipeline.to_string()), ("step", step.to_string())];
+        both.into_iter().chain(more.map(|(k, v)| (k, v.to_string()))).collect::<Vec<_>>()
+    };
+    let mut out = vec![];
+    for ((step, is_swapped), n) in &t.reloads {
+        let result = if *is_swapped { "swapped" } else { "refused" };
+        let help = "New code for a step: taken, or refused while what ran goes on.";
+        let labels = labels(step, Some(("result", result)));
+        out.push(Sample { name: "weir_reload", help, labels, value: Value::Counter(*n) })
+    }
+    for (step, module) in &t.modules {
+        let (help, labels) = ("The code that a step runs.", labels(step, Some(("module", module))));
+        out.push(Sample { name: "weir_step_module_info", help, labels, value: Value::Gauge(1.0) })
+    }
+    for (step, usage) in &t.usage {
+        let help = "Bytes of memory that a step's guest has.";
+        let value = Value::Gauge(usage.memory as f64);
+        out.push(Sample { name: "weir_guest_memory_bytes", help, labels: labels(step, None), value });
+        let help = "Guests begun anew because their memory had grown too big.";
+        let value = Value::Counter(usage.recycled);
+        out.push(Sample { name: "weir_guest_recycled", help, labels: labels(step, None), value })
+    }
+    out
+}
 
 // === impl Pipelines ===
 
@@ -54,6 +82,7 @@ impl Report for Pipelines {
                 let help = "Rows that a step could not take, sent to the dead letters.";
                 out.push(Sample { name: "weir_dead_letters", help, labels, value: Value::Counter(*n) })
             }
+            out.extend(code(name, &t))
         }
         out
     }

@@ -8,10 +8,11 @@ use crate::file;
 use crate::guests::Guests;
 use crate::metrics::Pipelines;
 use crate::output::Done;
+use crate::reload::{Reloads, Request, control::Control};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 use weir_api::{Error, Limit, Offset, Source};
 use weir_config::{Plan, Providers};
-use weir_runtime::{Chain, Counters, OffsetStore, Outcome, RetryPolicy, Stop, Task, TaskOptions, Totals};
+use weir_runtime::{Chain, Counters, OffsetStore, Outcome, RetryPolicy, Stop, Swaps, Task, TaskOptions, Totals};
 use weir_store::{Change, Embedded, Store};
 
 /// A block of serialised records is cut at about this size.
@@ -33,6 +34,8 @@ pub struct Running {
     pub name: String,
     pub stop: Stop,
     pub counters: Arc<Counters>,
+    /// where new code is offered
+    pub swaps: Swaps,
     /// it was said that there are dead letters
     told: bool,
     thread: JoinHandle<()>,
@@ -79,7 +82,7 @@ pub fn run(args: &Run, common: &Common) -> Result<Done, Failure> {
 }
 
 /// Runs resolved pipelines to their ends.
-pub fn run_plans(plans: &[Plan], guests: &Guests, store: &Embedded, ends: Ends) -> Result<Done, Failure> {
+pub fn run_plans(plans: &[Plan], guests: &Arc<Guests>, store: &Embedded, ends: Ends) -> Result<Done, Failure> {
     let providers = Providers::from_env();
     let asked = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -89,13 +92,14 @@ pub fn run_plans(plans: &[Plan], guests: &Guests, store: &Embedded, ends: Ends) 
         hook.map_err(|e| Error::environment("signal.hook", format!("signals cannot be caught: {e}")))?;
     }
     let (send, ended) = channel();
+    let plans = plans.iter().map(|plan| plan.with_values(&providers)).collect::<Result<Vec<_>, _>>()?;
     let mut running = vec![];
     for (i, plan) in plans.iter().enumerate() {
-        let plan = plan.with_values(&providers)?;
-        let source = connectors::source(&plan, &ends.data_dir)?;
-        running.push(start(i, plan, source, guests, store, send.clone())?);
+        let source = connectors::source(plan, &ends.data_dir)?;
+        running.push(start(i, plan.clone(), source, guests, store, send.clone())?);
     }
     drop(send);
+    let _reloads = reloads(&plans, &running, guests, &ends.data_dir)?;
     if let Some(address) = ends.metrics {
         let report = Pipelines(running.iter().map(|r| (r.name.clone(), r.counters.clone())).collect());
         let bound = weir_telemetry::serve(address, Arc::new(report)).map_err(|e| {
@@ -177,7 +181,9 @@ fn start(
     let chain = Chain::new(connectors::steps(&plan, guests)?, connectors::converters(&plan)?, BLOCK_BYTES);
     let chain = chain.reporting(connectors::reports(&plan));
     let name = plan.name.clone();
-    let options = TaskOptions { limit: WINDOW, retry: retry_policy(&plan), ..TaskOptions::default() };
+    let swaps = Swaps::default();
+    let options =
+        TaskOptions { limit: WINDOW, retry: retry_policy(&plan), swaps: swaps.clone(), ..TaskOptions::default() };
     let task = Task {
         name: name.clone(),
         source,
@@ -194,7 +200,21 @@ fn start(
         let _ = ended.send(Ended { pipeline: index, result });
     });
     let thread = thread.map_err(|e| Error::environment("task.thread", format!("a thread cannot be started: {e}")))?;
-    Ok(Running { name, stop, counters, told: false, thread })
+    Ok(Running { name, stop, counters, swaps, told: false, thread })
+}
+
+/// Looks at the files that steps run from, and hears `weir reload`, until what comes back is dropped.
+fn reloads(
+    plans: &[Plan],
+    running: &[Running],
+    guests: &Arc<Guests>,
+    data_dir: &Path,
+) -> Result<(Sender<Request>, Option<Control>), Error> {
+    let (send, requests) = channel();
+    Reloads::new(guests.clone(), running.iter().zip(plans)).start(requests)?;
+    let control = Control::serve(data_dir, send.clone());
+    let control = control.inspect_err(|e| warn!(code = e.code(), "{e}: {}", e.hint().unwrap_or_default()));
+    Ok((send, control.ok()))
 }
 
 fn retry_policy(plan: &Plan) -> RetryPolicy {

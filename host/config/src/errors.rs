@@ -138,15 +138,6 @@ pub static DEBEZIUM: ConfigDef = ConfigDef {
     prefixes: &[],
 };
 
-/// `limits` of a step.
-pub static LIMITS: ConfigDef = ConfigDef {
-    keys: &[
-        Key::new("memory", KeyType::String, "The most memory that the guest may have, as \"16MiB\"."),
-        Key::new("time-per-batch", KeyType::String, "The longest that a batch may take, as \"50ms\"."),
-    ],
-    prefixes: &[],
-};
-
 /// What a step is called to do on errors; None: no such action.
 pub fn action(text: &str) -> Option<OnError> {
     match text.trim().to_ascii_lowercase().as_str() {

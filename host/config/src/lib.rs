@@ -11,6 +11,7 @@ pub mod errors;
 pub mod format;
 pub mod interpolate;
 mod json;
+pub mod limits;
 pub mod lint;
 pub mod measure;
 pub mod plan;

@@ -3,7 +3,7 @@
 use crate::catalog::{Catalog, Component, find, nearest};
 use crate::interpolate::{self, Providers};
 use crate::written::{Door, Entries, Entry, Part, Step, When, Written};
-use crate::{connector, dead_letters, errors, format, measure, secret, worker};
+use crate::{connector, dead_letters, errors, format, limits, secret, worker};
 use std::collections::BTreeSet;
 use weir_api::{ConfigDef, Finding, KeyType, Place, Settings};
 
@@ -155,15 +155,10 @@ impl<'a> Linter<'a> {
                 self.push(Some(name.blame(finding)));
             }
             self.step(step);
-            self.entries(&step.limits, &errors::LIMITS);
-            for (key, unit, ok) in [
-                ("memory", "a size, as \"16MiB\"", measure::size as fn(&str) -> Option<u64>),
-                ("time-per-batch", "a duration, as \"50ms\"", |t| measure::duration(t).map(|_| 0)),
-            ] {
-                let bad =
-                    step.limits.get(key).filter(|e| !interpolate::has_placeholder(&e.text) && ok(&e.text).is_none());
-                self.push(bad.map(|e| e.blame(Finding::error("config.wrong-type", format!("`{key}` takes {unit}")))));
-            }
+            self.prefix = "limits.".into();
+            self.entries(&step.limits, &limits::KEYS);
+            self.prefix.clear();
+            self.findings.extend(limits::check(&step.limits));
             self.push(step.on_error.as_ref().and_then(errors::bad_action));
             let dead = step.on_error.as_ref().filter(|e| errors::action(&e.text) == Some(errors::OnError::DeadLetter));
             self.push(

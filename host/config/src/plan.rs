@@ -4,9 +4,10 @@ use crate::catalog::{Catalog, find};
 use crate::dead_letters::{KAFKA, Place};
 use crate::errors::{Errors, OnError};
 use crate::interpolate::Providers;
+use crate::limits::Limits;
 use crate::lint;
 use crate::written::{Entries, Entry, Part, Step, When, Written};
-use crate::{errors, format, measure, secret};
+use crate::{errors, format, secret};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
@@ -66,14 +67,6 @@ pub struct Transform {
 pub enum Condition {
     Text(String),
     Predicate(Chosen),
-}
-
-/// None: the runtime's default.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Limits {
-    pub memory_bytes: Option<u64>,
-    pub time_per_batch_us: Option<u64>,
 }
 
 // === impl Plan ===
@@ -167,9 +160,7 @@ impl Plan {
             if t.negate {
                 out.push_str("negate = true\n");
             }
-            let memory = t.limits.memory_bytes.map(|n| format!("limits.memory = {n}\n"));
-            let time = t.limits.time_per_batch_us.map(|n| format!("limits.time-per-batch = \"{n}us\"\n"));
-            out.extend(memory.into_iter().chain(time));
+            out.push_str(&t.limits.to_toml());
             let _ = writeln!(out, "on-error = {}", quoted(word(t.on_error)));
         }
         let _ = write!(out, "\n[sink.{}]\n{}", name(&self.sink.kind), lines("", &self.sink.settings));
@@ -235,14 +226,7 @@ fn transform(step: &Step, catalog: &Catalog, errors: &Errors, names: &mut BTreeS
         uses,
         when,
         negate: step.negate.as_ref().is_some_and(|n| n.text.trim().eq_ignore_ascii_case("true")),
-        limits: Limits {
-            memory_bytes: step.limits.text("memory").and_then(measure::size),
-            time_per_batch_us: step
-                .limits
-                .text("time-per-batch")
-                .and_then(measure::duration)
-                .and_then(|d| d.as_micros().try_into().ok()),
-        },
+        limits: Limits::of(&step.limits),
         on_error: step.on_error.as_ref().and_then(|e| errors::action(&e.text)).unwrap_or(errors.on_error),
     }
 }

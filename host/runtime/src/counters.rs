@@ -4,7 +4,7 @@ use crate::blocks::Blocks;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use weir_api::Progress;
+use weir_api::{Progress, Usage};
 use weir_model::Name;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -41,6 +41,10 @@ struct Slow {
     skipped: BTreeMap<Name, u64>,
     /// (step, code)
     dead_letters: BTreeMap<(Name, Name), u64>,
+    /// (step, whether it was swapped)
+    reloads: BTreeMap<(Name, bool), u64>,
+    modules: Vec<(Name, Name)>,
+    usage: Vec<(Name, Usage)>,
     progress: Option<Progress>,
     error: Option<(&'static str, String)>,
 }
@@ -66,6 +70,12 @@ pub struct Totals {
     pub skipped: Vec<(Name, u64)>,
     /// letters handed to their sink, by step and code
     pub dead_letters: Vec<((Name, Name), u64)>,
+    /// new code for a step, by whether it runs now or was refused
+    pub reloads: Vec<((Name, bool), u64)>,
+    /// the code that runs, by step
+    pub modules: Vec<(Name, Name)>,
+    /// what steps hold, by step
+    pub usage: Vec<(Name, Usage)>,
     pub progress: Option<Progress>,
     /// code and message of the last error
     pub error: Option<(&'static str, String)>,
@@ -128,6 +138,18 @@ impl Counters {
         self.slow(|s| s.error = Some((error.code(), error.message().to_string())))
     }
 
+    pub(crate) fn modules(&self, modules: Vec<(Name, Name)>) {
+        self.slow(|s| s.modules = modules)
+    }
+    pub(crate) fn usage(&self, usage: Vec<(Name, Usage)>) {
+        self.slow(|s| s.usage = usage)
+    }
+    /// New code for a step was taken or refused: by whoever had it ready, for most of what is wrong with it is found before the
+    /// task hears of it.
+    pub fn reload(&self, step: &str, is_swapped: bool) {
+        self.slow(|s| *s.reloads.entry((step.into(), is_swapped)).or_default() += 1)
+    }
+
     fn slow(&self, f: impl FnOnce(&mut Slow)) {
         // a thread that panicked while it counted leaves numbers that are still numbers
         f(&mut self.slow.lock().unwrap_or_else(|e| e.into_inner()))
@@ -151,6 +173,9 @@ impl Counters {
             t.dropped = s.dropped.iter().map(|(k, v)| (k.clone(), *v)).collect();
             t.dead_letters = s.dead_letters.iter().map(|(k, v)| (k.clone(), *v)).collect();
             t.skipped = s.skipped.iter().map(|(k, v)| (k.clone(), *v)).collect();
+            t.reloads = s.reloads.iter().map(|(k, v)| (k.clone(), *v)).collect();
+            t.modules = s.modules.clone();
+            t.usage = s.usage.clone();
             t.progress = s.progress.clone();
             t.error = s.error.clone();
         });

@@ -68,6 +68,16 @@ impl Failures {
         self.reports = Some(reports)
     }
 
+    /// The code of each step that has some, by the step's name.
+    pub fn modules(&self) -> Vec<(Name, Name)> {
+        self.steps.iter().filter_map(|s| Some((s.name.clone(), s.module.clone()?))).collect()
+    }
+
+    /// Other code runs in the steps: rows that fail from now on fail in it.
+    pub fn run(&mut self, modules: impl Iterator<Item = Option<Name>>) {
+        self.steps.iter_mut().zip(modules).for_each(|(step, module)| step.module = module)
+    }
+
     pub fn stage(&self, step: Option<u16>) -> &Stage {
         step.and_then(|i| self.steps.get(i as usize)).unwrap_or(&self.converter)
     }

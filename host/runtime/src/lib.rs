@@ -10,13 +10,15 @@ mod failures;
 mod ledger;
 mod letters;
 mod retry;
+mod swaps;
 mod task;
 
 pub use blocks::Blocks;
-pub use chain::{Chain, Converters, Step};
+pub use chain::{Chain, Converters, Prepared, Step};
 pub use counters::{Counters, State, Totals};
 pub use failures::{CONVERTER, OnError, RowFailure};
 pub use ledger::Ledger;
 pub use letters::{DeadLetters, Notation, Reports, header};
 pub use retry::{Backoff, Retries, RetryPolicy};
+pub use swaps::{Offered, Swaps};
 pub use task::{MakeSink, OffsetStore, Outcome, Stop, Task, TaskOptions};

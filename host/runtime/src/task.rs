@@ -3,7 +3,7 @@
 //! Invariant 1 is the ledger's. Invariant 2 is [`Task::commit`]: the source is told only after the store has the offset.
 //! Invariant 6 follows: after an error, or a kill, the source starts at the last stored offset.
 
-use crate::{Chain, Counters, Ledger, Retries, RetryPolicy, State};
+use crate::{Chain, Counters, Ledger, Retries, RetryPolicy, State, Swaps};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -41,6 +41,8 @@ pub struct TaskOptions {
     pub drain: Duration,
     /// what is done about an error that may heal
     pub retry: RetryPolicy,
+    /// where new code for the chain's steps is offered
+    pub swaps: Swaps,
 }
 
 /// Makes a sink, and makes it anew after a failure.
@@ -140,6 +142,7 @@ impl Default for TaskOptions {
             offset_interval: Duration::from_millis(500),
             drain: Duration::from_secs(30),
             retry: RetryPolicy::default(),
+            swaps: Swaps::default(),
         }
     }
 }
@@ -150,6 +153,7 @@ impl Task {
     /// Runs until it is asked to stop, the source ends, or an error that nothing heals.
     pub fn run(mut self, stop: &Stop) -> Result<Outcome, Error> {
         let mut retries = Retries::new(self.options.retry);
+        self.counters.modules(self.chain.modules());
         loop {
             let mut moved = false;
             let error = match self.round(stop, &mut moved) {
@@ -173,7 +177,7 @@ impl Task {
             self.counters.state(State::Retrying);
             let (code, wait_ms) = (error.code(), wait.as_millis() as u64);
             warn!(pipeline = self.name, code, wait_ms, tries = retries.made(), "{error}; trying again");
-            if !pause(wait, stop) {
+            if !self.pause(wait, stop) {
                 self.counters.state(State::Stopped);
                 return Ok(Outcome::Stopped);
             }
@@ -207,6 +211,7 @@ impl Task {
     fn turns(&mut self, round: &mut Round, stop: &Stop) -> Result<Outcome, Error> {
         let mut window = Window::default();
         while !stop.is_asked() {
+            self.swap();
             let wait = if round.ledger.is_empty() { WAIT_IDLE } else { WAIT_BUSY };
             window.runs.clear();
             match self.source.poll(wait, self.options.limit, &mut window)? {
@@ -281,6 +286,7 @@ impl Task {
             }
             round.poll(way, WAIT_BUSY)?;
             self.acknowledge(round);
+            self.swap();
             if alive.elapsed() >= KEEP_ALIVE {
                 self.commit(round)?;
                 self.source.keep_alive()?;
@@ -301,6 +307,7 @@ impl Task {
                 round.poll(way, WAIT_BUSY)?;
             }
             self.acknowledge(round);
+            self.swap();
             if alive.elapsed() >= KEEP_ALIVE {
                 self.source.keep_alive()?;
                 alive = Instant::now();
@@ -348,6 +355,24 @@ impl Task {
         }
     }
 
+    /// Takes new code that is offered; no window is under way in the chain.
+    fn swap(&mut self) {
+        self.options.swaps.serve(&mut self.chain, &self.counters)
+    }
+
+    /// Waits; false when a stop was asked for meanwhile.
+    fn pause(&mut self, wait: Duration, stop: &Stop) -> bool {
+        let until = Instant::now() + wait;
+        while Instant::now() < until {
+            if stop.is_asked() {
+                return false;
+            }
+            self.swap();
+            std::thread::sleep(WAIT_IDLE.min(until.saturating_duration_since(Instant::now())));
+        }
+        true
+    }
+
     /// Once a second, what people look at.
     fn watch(&mut self, round: &mut Round) {
         if round.watched_at.elapsed() < KEEP_ALIVE {
@@ -356,22 +381,11 @@ impl Task {
         round.watched_at = Instant::now();
         self.count_left_out(round);
         self.counters.progress(self.source.progress());
+        self.counters.usage(self.chain.usage());
         if let Some(bytes) = self.source.lag_bytes() {
             self.counters.lag(bytes)
         }
     }
-}
-
-/// Waits; false when a stop was asked for meanwhile.
-fn pause(wait: Duration, stop: &Stop) -> bool {
-    let until = Instant::now() + wait;
-    while Instant::now() < until {
-        if stop.is_asked() {
-            return false;
-        }
-        std::thread::sleep(WAIT_IDLE.min(until.saturating_duration_since(Instant::now())));
-    }
-    true
 }
 
 fn undelivered(options: &TaskOptions, why: &str) -> Error {
@@ -387,6 +401,7 @@ fn last_change(window: &Window) -> Option<i64> {
 
 impl Drop for Task {
     fn drop(&mut self) {
+        self.options.swaps.close();
         info!(pipeline = self.name, records = self.counters.totals().records, "ended");
     }
 }

@@ -4,6 +4,7 @@
 use crate::form::Form;
 use crate::gather::{Scoop, fill};
 use crate::instance::{Instance, Stop};
+use crate::log::Dam;
 use crate::output::{Part, Whole};
 use crate::shape::{self, Fields};
 use crate::shapes::{Bound, Shapes};
@@ -11,7 +12,8 @@ use crate::sketch::Sketch;
 use crate::{Limits, Module, binding, typed_json, weight, wit};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use weir_api::{Applied, Cure, Error, Transform};
+use tracing::warn;
+use weir_api::{Applied, Cure, Error, Met, Transform, Usage};
 use weir_model::{Batch, Bind, BindError, Binding, Call, Failure, Fault, Name, Shape};
 
 pub(crate) struct Guest {
@@ -19,6 +21,7 @@ pub(crate) struct Guest {
     step: String,
     options: Vec<(String, Option<String>)>,
     limits: Limits,
+    dam: Dam,
     /// None: the last one was spoiled, or grew too big
     instance: Option<Instance>,
     /// instances so far
@@ -31,6 +34,12 @@ pub(crate) struct Guest {
     typed: typed_json::Reader,
     /// what the call that failed last had logged
     logged: Option<Name>,
+    /// bytes that the instance had when it was configured
+    fresh: usize,
+    /// instances that were let go because they had grown too big
+    recycled: u64,
+    /// when that was told last
+    told: Option<Instant>,
 }
 
 /// Rows that did not come back.
@@ -52,6 +61,9 @@ struct Work<'a> {
     began: Instant,
 }
 
+/// Guests that leak are told of so often.
+const TELL: Duration = Duration::from_secs(60);
+
 /// A batch that is cut up after timeouts costs at most so many times the limit of one call; what is left then fails.
 const MOST_TIMES: u32 = 10;
 
@@ -64,14 +76,31 @@ impl Guest {
         options: Vec<(String, Option<String>)>,
         limits: Limits,
     ) -> Result<Self, Error> {
-        let instance = Some(module.configured(step, &options, &limits)?);
+        let dam = Dam::new(limits.log_rate);
+        let instance = module.configured(step, &options, &limits, &dam)?;
+        let (fresh, instance) = (instance.used(), Some(instance));
         let (shapes, scoop, typed) = Default::default();
         let batch = wit::Batch { shape: 0, rows: 0, columns: vec![] };
         let step = step.to_string();
-        let (serial, is_ordered, logged) = (1, false, None);
-        let guest =
-            Guest { module, step, options, limits, instance, serial, shapes, is_ordered, batch, scoop, typed, logged };
-        Ok(guest)
+        let (serial, is_ordered, logged, recycled, told) = (1, false, None, 0, None);
+        Ok(Guest {
+            module,
+            step,
+            options,
+            limits,
+            dam,
+            instance,
+            serial,
+            shapes,
+            is_ordered,
+            batch,
+            scoop,
+            typed,
+            logged,
+            fresh,
+            recycled,
+            told,
+        })
     }
 
     /// An instance; a fresh one if need be. Err: it cannot be started or configured any more.
@@ -80,10 +109,11 @@ impl Guest {
             Some(instance) => instance,
             None => {
                 self.serial += 1;
-                let made = self.module.configured(&self.step, &self.options, &self.limits);
-                made.map_err(|e| {
+                let made = self.module.configured(&self.step, &self.options, &self.limits, &self.dam).map_err(|e| {
                     Error::new(e.code(), Cure::None, format!("a fresh instance cannot be configured: {e}"))
-                })?
+                })?;
+                self.fresh = made.used();
+                made
             }
         };
         Ok(self.instance.insert(instance))
@@ -181,6 +211,22 @@ impl Guest {
         bound.cloned().ok_or_else(|| {
             Error::retry("guest.changed", format!("`{}` says something else of a shape than it said before", self.step))
         })
+    }
+
+    /// Lets an instance go whose memory has grown too big, for memory of a guest never shrinks; what a stateful one knows is worth
+    /// more.
+    fn recycle(&mut self) {
+        let Some(used) = self.instance.as_ref().map(Instance::used).filter(|_| !self.is_ordered) else { return };
+        if used <= self.limits.recycle_at(self.fresh) {
+            return;
+        }
+        self.instance = None;
+        self.recycled += 1;
+        if self.told.is_none_or(|at| at.elapsed() >= TELL) {
+            self.told = Some(Instant::now());
+            let (step, used, fresh, recycled) = (&self.step, used >> 10, self.fresh >> 10, self.recycled);
+            warn!(%step, recycled, "the guest leaks: it began with {fresh} KiB of memory, has {used} KiB and is begun anew");
+        }
     }
 
     /// Hands rows over once. Outer Err: the transform cannot go on.
@@ -384,10 +430,16 @@ impl Transform for Guest {
                 whole.into_part()
             }
         };
-        // memory of a guest never shrinks; what a stateful one knows is worth more
-        if !self.is_ordered && self.instance.as_ref().is_some_and(|i| i.used() > self.limits.watermark) {
-            self.instance = None
-        }
+        self.recycle();
         self.applied(&work, part)
+    }
+
+    fn shapes(&self) -> Vec<Met> {
+        self.shapes.met()
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        let memory = self.instance.as_ref().map_or(0, Instance::used) as u64;
+        Some(Usage { memory, recycled: self.recycled })
     }
 }

@@ -1,7 +1,7 @@
 //! A running guest: its memory, its limits, and the calls into it.
 
 use crate::limits::Budget;
-use crate::log::{Log, shorten};
+use crate::log::{Dam, Log, shorten};
 use crate::{Engine, Limits, wit};
 use std::time::Duration;
 use wasmtime::{FrameInfo, Store, Trap, WasmBacktrace};
@@ -27,6 +27,7 @@ pub(crate) enum Stop {
     Trap(String),
     Timeout(Duration),
     Memory(usize),
+    Table(usize),
     Output(String),
 }
 
@@ -38,6 +39,7 @@ impl Stop {
             Stop::Trap(_) => "guest.trap",
             Stop::Timeout(_) => "guest.timeout",
             Stop::Memory(_) => "guest.memory",
+            Stop::Table(_) => "guest.table",
             Stop::Output(_) => "guest.output",
         }
     }
@@ -48,6 +50,7 @@ impl Stop {
             Stop::Trap(how) => format!("`{step}` trapped in `{function}`: {how}"),
             Stop::Timeout(limit) => format!("`{step}` took more than {limit:?} in `{function}`"),
             Stop::Memory(limit) => format!("`{step}` needs more than {} KiB of memory in `{function}`", limit >> 10),
+            Stop::Table(limit) => format!("`{step}` needs more than {limit} table elements in `{function}`"),
             Stop::Output(what) => format!("`{step}` handed back something malformed from `{function}`: {what}"),
         }
     }
@@ -66,8 +69,14 @@ impl wit::weir::transform::host::Host for Host {
 // === impl Instance ===
 
 impl Instance {
-    pub fn new(engine: &Engine, linked: &wit::TransformerPre<Host>, step: &str, limits: &Limits) -> Result<Self, Stop> {
-        let host = Host { budget: Budget::new(limits), log: Log::new(step, limits.log_rate, limits.log_line) };
+    pub fn new(
+        engine: &Engine,
+        linked: &wit::TransformerPre<Host>,
+        step: &str,
+        limits: &Limits,
+        dam: Dam,
+    ) -> Result<Self, Stop> {
+        let host = Host { budget: Budget::new(limits), log: Log::new(step, dam, limits.log_line) };
         let mut store = Store::new(&engine.wasm, host);
         store.limiter(|h| &mut h.budget);
         store.set_hostcall_fuel(limits.lifted);
@@ -75,9 +84,11 @@ impl Instance {
         let (lifted, time) = (limits.lifted, limits.time_per_batch);
         match linked.instantiate(&mut store) {
             Ok(guest) => Ok(Instance { store, guest, lifted, time }),
-            // a memory whose first size is over the limit is refused with an error of its own, not a trap
-            Err(_) if store.data().budget.refused => Err(Stop::Memory(limits.memory)),
-            Err(e) => Err(reason(&e, &store, time, limits.memory)),
+            Err(e) => Err(match store.data().budget.refused() {
+                // a memory or table whose first size is over the limit is refused with an error of its own, not a trap
+                Some(stop) if !e.is::<Trap>() => stop,
+                _ => reason(&e, &store, time),
+            }),
         }
     }
 
@@ -128,27 +139,27 @@ impl Instance {
     ) -> Result<T, Stop> {
         let time = time.unwrap_or(self.time);
         let host = self.store.data_mut();
-        host.budget.refused = false;
+        host.budget.begin();
         host.log.begin();
         self.store.set_hostcall_fuel(self.lifted);
         self.store.set_epoch_deadline(Limits::ticks(time));
         match f(&self.guest, &mut self.store) {
             Ok(t) => Ok(t),
-            Err(e) => Err(reason(&e, &self.store, time, self.store.data().budget.limit())),
+            Err(e) => Err(reason(&e, &self.store, time)),
         }
     }
 }
 
-fn reason(e: &wasmtime::Error, store: &Store<Host>, time: Duration, memory: usize) -> Stop {
+fn reason(e: &wasmtime::Error, store: &Store<Host>, time: Duration) -> Stop {
     let Some(trap) = e.downcast_ref::<Trap>() else {
         // what cannot be lifted: text that is no UTF-8, offsets outside the memory, too many bytes
         return Stop::Output(shorten(&e.root_cause().to_string(), 200));
     };
-    match trap {
-        Trap::Interrupt => Stop::Timeout(time),
+    match (trap, store.data().budget.refused()) {
+        (Trap::Interrupt, _) => Stop::Timeout(time),
         // an allocator that gets no memory gives up by a trap of its own
-        Trap::UnreachableCodeReached if store.data().budget.refused => Stop::Memory(memory),
-        trap => {
+        (Trap::UnreachableCodeReached, Some(stop)) => stop,
+        (trap, _) => {
             let frames = e.downcast_ref::<WasmBacktrace>().map(|b| b.frames()).unwrap_or_default();
             Stop::Trap(format!("{}{}", trap.to_string().trim_start_matches("wasm trap: "), place(frames)))
         }

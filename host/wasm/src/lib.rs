@@ -30,6 +30,7 @@ mod weight;
 mod wit;
 
 pub use engine::{Engine, EngineOptions};
-pub use limits::Limits;
+pub use limits::{Limits, STACK};
 pub use manifest::{Importance, Manifest, OptionDef, OptionType, Problem, Width};
 pub use module::Module;
+pub use store::digest;

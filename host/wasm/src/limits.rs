@@ -1,5 +1,6 @@
 //! What a guest may cost, and why so much.
 
+use crate::instance::Stop;
 use std::time::Duration;
 use wasmtime::{ResourceLimiter, Result};
 
@@ -18,15 +19,16 @@ pub struct Limits {
     pub lifted: usize,
     /// Log lines a second, after a burst of ten times as many. 20: enough to read, too few to fill a disk.
     pub log_rate: u32,
-    /// Bytes of a log line; what is longer is cut.
+    /// Bytes of a log line; what is longer is cut. 1 KiB: a line that people read.
     pub log_line: usize,
-    /// Bytes of memory beyond which an instance is replaced between two batches, for memory of a guest never shrinks. Half of
-    /// `memory`. Stateful (`ordered`) transforms are left alone.
+    /// Bytes of memory beyond which an instance is begun anew between two batches, for memory of a guest never shrinks. Half of
+    /// `memory`: below it every batch still finds as much again. Stateful (`ordered`) transforms are left alone.
     pub watermark: usize,
 }
 
-/// Bytes of stack, of every guest: a setting of the engine. Half a MiB is wasmtime's own measure; threads have two MiB.
-pub(crate) const STACK: usize = 512 << 10;
+/// Bytes of stack, of every guest: a setting of the engine, and so none of a step. Half a MiB is wasmtime's own measure; threads
+/// have two MiB.
+pub const STACK: usize = 512 << 10;
 
 /// Epochs are so long.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
@@ -39,8 +41,8 @@ pub(crate) struct Budget {
     /// bytes by now, over all memories
     pub used: usize,
     elements: usize,
-    /// growth was refused since this was last reset: a trap that follows has its reason here
-    pub refused: bool,
+    /// what growth was refused last in the call under way: a trap that follows has its reason here
+    refused: Option<Stop>,
 }
 
 // === impl Limits ===
@@ -65,6 +67,13 @@ impl Limits {
         (self.memory, self.watermark) = (bytes, bytes / 2);
         self
     }
+    /// The watermark of an instance that began with so much: one that begins above it has half of what is left.
+    pub(crate) fn recycle_at(&self, fresh: usize) -> usize {
+        match fresh < self.watermark {
+            true => self.watermark,
+            false => fresh + self.memory.saturating_sub(fresh) / 2,
+        }
+    }
     /// Time in epochs; the one that is running does not count.
     pub(crate) fn ticks(time: Duration) -> u64 {
         time.as_nanos().div_ceil(TICK.as_nanos()).min(1 << 40) as u64 + 1
@@ -74,11 +83,16 @@ impl Limits {
 // === impl Budget ===
 
 impl Budget {
-    pub fn limit(&self) -> usize {
-        self.memory
-    }
     pub fn new(limits: &Limits) -> Self {
-        Budget { memory: limits.memory, table_elements: limits.table_elements, used: 0, elements: 0, refused: false }
+        Budget { memory: limits.memory, table_elements: limits.table_elements, used: 0, elements: 0, refused: None }
+    }
+    /// A call begins.
+    #[inline]
+    pub fn begin(&mut self) {
+        self.refused = None
+    }
+    pub fn refused(&self) -> Option<Stop> {
+        self.refused.clone()
     }
 }
 
@@ -86,7 +100,7 @@ impl ResourceLimiter for Budget {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> Result<bool> {
         let used = self.used.saturating_sub(current).saturating_add(desired);
         if used > self.memory {
-            self.refused = true;
+            self.refused = Some(Stop::Memory(self.memory));
             return Ok(false);
         }
         self.used = used;
@@ -96,10 +110,23 @@ impl ResourceLimiter for Budget {
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> Result<bool> {
         let elements = self.elements.saturating_sub(current).saturating_add(desired);
         if elements > self.table_elements {
-            self.refused = true;
+            self.refused = Some(Stop::Table(self.table_elements));
             return Ok(false);
         }
         self.elements = elements;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_that_begins_big_is_not_begun_anew_for_that() {
+        let limits = Limits::default().memory(64 << 20);
+        assert_eq!(limits.recycle_at(1 << 20), 32 << 20);
+        assert_eq!(limits.recycle_at(40 << 20), 52 << 20);
+        assert_eq!(limits.recycle_at(64 << 20), 64 << 20);
     }
 }

@@ -2,18 +2,28 @@
 
 use crate::wit::Level;
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use weir_model::Name;
+
+/// Holds back the lines of one step, whatever instances it has: one that traps is begun anew, and must not flood with each.
+#[derive(Clone)]
+pub(crate) struct Dam(Arc<Mutex<Pool>>);
+
+struct Pool {
+    rate: f64,
+    /// lines that may still be written; refilled with time
+    left: f64,
+    filled: Instant,
+    /// since the last line that was written
+    suppressed: u64,
+}
 
 /// Where the lines of one instance go.
 pub(crate) struct Log {
     step: String,
-    rate: u32,
+    dam: Dam,
     line: usize,
-    /// lines that may still be written; refilled with time
-    left: f64,
-    filled: Instant,
-    suppressed: u64,
     /// the last lines of the call under way, for the dead letter of a row that fails in it
     recent: VecDeque<String>,
 }
@@ -21,22 +31,43 @@ pub(crate) struct Log {
 /// Lines of a call that are kept.
 const MOST_RECENT: usize = 20;
 
+// === impl Dam ===
+
+impl Dam {
+    /// So many lines a second, and ten times as many at once.
+    pub fn new(rate: u32) -> Self {
+        let rate = f64::from(rate);
+        Dam(Arc::new(Mutex::new(Pool { rate, left: rate * 10.0, filled: Instant::now(), suppressed: 0 })))
+    }
+
+    /// How many lines were held back before this one; None: this one is too.
+    fn pass(&self) -> Option<u64> {
+        // numbers are numbers, whoever panicked while he counted
+        let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let more = now.duration_since(pool.filled).as_secs_f64() * pool.rate;
+        pool.left = (pool.left + more).min(pool.rate * 10.0);
+        pool.filled = now;
+        if pool.left < 1.0 {
+            pool.suppressed += 1;
+            return None;
+        }
+        pool.left -= 1.0;
+        Some(std::mem::take(&mut pool.suppressed))
+    }
+}
+
 // === impl Log ===
 
 impl Log {
-    pub fn new(step: &str, rate: u32, line: usize) -> Self {
-        let left = rate as f64 * 10.0;
-        Log { step: step.into(), rate, line, left, filled: Instant::now(), suppressed: 0, recent: VecDeque::new() }
+    pub fn new(step: &str, dam: Dam, line: usize) -> Self {
+        Log { step: step.into(), dam, line, recent: VecDeque::new() }
     }
 
     pub fn write(&mut self, level: Level, message: &str) {
         self.keep(message);
-        if !self.may() {
-            self.suppressed += 1;
-            return;
-        }
-        if self.suppressed > 0 {
-            let lines = std::mem::take(&mut self.suppressed);
+        let Some(lines) = self.dam.pass() else { return };
+        if lines > 0 {
             tracing::warn!(target: "weir::guest", step = %self.step, lines, "log lines left out: the guest writes too many");
         }
         let message = shorten(message, self.line);
@@ -69,18 +100,6 @@ impl Log {
         let lines: Vec<&str> = self.recent.iter().map(String::as_str).collect();
         (!lines.is_empty()).then(|| lines.join("\n").into())
     }
-
-    fn may(&mut self) -> bool {
-        let now = Instant::now();
-        let more = now.duration_since(self.filled).as_secs_f64() * self.rate as f64;
-        self.left = (self.left + more).min(self.rate as f64 * 10.0);
-        self.filled = now;
-        let may = self.left >= 1.0;
-        if may {
-            self.left -= 1.0
-        }
-        may
-    }
 }
 
 /// The head of a text, up to so many bytes, on one line.
@@ -110,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_last_lines_of_a_call_are_kept() {
-        let mut log = Log::new("s", 1, 10);
+        let mut log = Log::new("s", Dam::new(1), 10);
         assert_eq!(log.recent(), None);
         (0..1000).for_each(|i| log.write(Level::Debug, &format!("line {i}")));
         let kept = log.recent().unwrap();
@@ -121,8 +140,10 @@ mod tests {
 
     #[test]
     fn a_flood_is_dammed() {
-        let mut log = Log::new("s", 1, 10);
-        let written = (0..1000).filter(|_| log.may()).count();
+        let dam = Dam::new(1);
+        let written = (0..1000).filter(|_| dam.pass().is_some()).count();
         assert!((10..20).contains(&written), "{written}");
+        let dam = Dam::new(0);
+        assert!((0..1000).all(|_| dam.pass().is_none()));
     }
 }

@@ -1,6 +1,7 @@
 //! A guest's code, compiled and linked: what instances are made of.
 
 use crate::instance::{Host, Instance, Stop};
+use crate::log::Dam;
 use crate::manifest::{Manifest, Problem, manifest};
 use crate::{Engine, Limits, guest::Guest, wit};
 use std::fmt::Display;
@@ -52,14 +53,14 @@ impl Module {
 
     /// What the transform says of itself and its options.
     pub fn describe(&self) -> Result<Manifest, Error> {
-        let mut instance = self.instance(self.name(), &Limits::default())?;
+        let mut instance = self.alone()?;
         let said = instance.describe().map_err(|s| self.stopped(s, self.name(), "describe"))?;
         Ok(manifest(said))
     }
 
     /// What is wrong with options, beyond what the manifest tells, all at once.
     pub fn check(&self, options: &[(String, Option<String>)]) -> Result<Vec<Problem>, Error> {
-        let mut instance = self.instance(self.name(), &Limits::default())?;
+        let mut instance = self.alone()?;
         let said = instance.check(options).map_err(|s| self.stopped(s, self.name(), "check"))?;
         Ok(said.into_iter().map(|p| Problem { name: p.name, message: p.message }).collect())
     }
@@ -77,19 +78,26 @@ impl Module {
         Ok(Box::new(Guest::new(self.clone(), name, options.to_vec(), limits)?))
     }
 
-    pub(crate) fn instance(&self, step: &str, limits: &Limits) -> Result<Instance, Error> {
-        let made = Instance::new(&self.0.engine, &self.0.linked, step, limits);
+    /// An instance for a question or two.
+    fn alone(&self) -> Result<Instance, Error> {
+        let limits = Limits::default();
+        self.instance(self.name(), &limits, Dam::new(limits.log_rate))
+    }
+
+    fn instance(&self, step: &str, limits: &Limits, dam: Dam) -> Result<Instance, Error> {
+        let made = Instance::new(&self.0.engine, &self.0.linked, step, limits, dam);
         made.map_err(|s| self.stopped(s, step, "start"))
     }
 
-    /// A fresh instance, configured.
+    /// A fresh instance, configured. `dam`: of the step, for all its instances.
     pub(crate) fn configured(
         &self,
         step: &str,
         options: &[(String, Option<String>)],
         limits: &Limits,
+        dam: &Dam,
     ) -> Result<Instance, Error> {
-        let mut instance = self.instance(step, limits)?;
+        let mut instance = self.instance(step, limits, dam.clone())?;
         match instance.configure(options) {
             Ok(Ok(())) => Ok(instance),
             Ok(Err(refusal)) => {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
+use weir_api::Met;
 use weir_model::{Binding, Edit, Failure, Shape};
 
 /// Shapes of one step at one time; the one that was not used for longest is let go, and bound again if it returns.
@@ -113,6 +114,15 @@ impl Shapes {
     /// Bytes of all bindings and added layouts.
     pub fn kept(&self) -> usize {
         self.kept
+    }
+
+    /// All that the guest was asked about.
+    pub fn met(&self) -> Vec<Met> {
+        let met = |k: &Known| {
+            let is_refused = k.said.as_ref()?.is_err();
+            Some(Met { shape: k.shape.clone(), is_refused })
+        };
+        self.known.values().filter_map(met).collect()
     }
 
     pub fn get(&self, number: u32) -> Option<&Known> {

@@ -24,6 +24,8 @@ pub(crate) struct Store {
 }
 
 const DIGEST: usize = 32;
+/// Files kept; the oldest go. Who builds a transform all day leaves one for each time it was swapped in.
+const MOST_FILES: usize = 200;
 
 // === impl Store ===
 
@@ -84,11 +86,21 @@ impl Store {
         if let Err(e) = written {
             tracing::warn!(folder = %self.dir.display(), "compiled code cannot be cached: {e}");
         }
+        self.prune(MOST_FILES);
+    }
+
+    /// What cannot be removed stays, and costs room.
+    fn prune(&self, most: usize) {
+        let Ok(entries) = std::fs::read_dir(&self.dir) else { return };
+        let code = entries.flatten().filter(|e| e.path().extension().is_some_and(|e| e == "cwasm"));
+        let mut all: Vec<_> = code.filter_map(|e| Some((e.metadata().ok()?.modified().ok()?, e.path()))).collect();
+        all.sort();
+        all.iter().rev().skip(most).for_each(|(_, path)| drop(std::fs::remove_file(path)))
     }
 }
 
-/// Sha-256, in hexadecimal digits.
-pub(crate) fn digest(bytes: &[u8]) -> String {
+/// Sha-256, in hexadecimal digits: what a module is known by.
+pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
@@ -114,4 +126,26 @@ fn probe(dir: &Path) -> std::io::Result<u32> {
     let owner = create(&path)?.metadata()?.uid();
     std::fs::remove_file(&path)?;
     Ok(owner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_code_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("own");
+        let store = Store::open(dir.clone(), &Engine::default()).unwrap();
+        let began = std::time::SystemTime::now();
+        for n in 0..5u64 {
+            let file = std::fs::File::create(dir.join(format!("{}.cwasm", 9 - n))).unwrap();
+            file.set_modified(began + std::time::Duration::from_secs(n)).unwrap();
+        }
+        std::fs::write(dir.join("other"), "not ours").unwrap();
+        store.prune(2);
+        let mut left: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["5.cwasm", "6.cwasm", "other"]);
+    }
 }

@@ -123,6 +123,30 @@ fn added_layouts_reach_every_stream_of_a_shape() {
 }
 
 #[test]
+fn other_code_in_front_leaves_layouts_behind_it_as_they_are() {
+    let stamp = || module("stamp").transform("stamp", &[], Limits::default()).unwrap();
+    let (one, two) = (stream(1, "orders"), stream(2, "orders"));
+    let mut chain = chain(vec![stamp(), transform("healthy", &ROUTE, Limits::default())], OnError::Fail);
+    let mut topics = |stream, statuses: &[&str], swap: Option<usize>| {
+        if let Some(step) = swap {
+            let other = if step == 0 { stamp() } else { transform("healthy", &ROUTE, Limits::default()) };
+            chain.swap(&mut [(step, other)]).unwrap();
+        }
+        let all: Vec<Option<&str>> = statuses.iter().map(|s| Some(*s)).collect();
+        let said = records(&run(&mut chain, batch(stream, &all)).unwrap());
+        assert!(said.iter().all(|r| r.value.contains(r#""stamp":"first""#)));
+        said.into_iter().map(|r| r.topic).collect::<Vec<_>>()
+    };
+    assert_eq!(topics(&one, &["a", "b"], None), ["a", "b"]);
+    // the step behind has added layouts by now, and adds more
+    assert_eq!(topics(&one, &["b", "a"], Some(0)), ["b", "a"]);
+    assert_eq!(topics(&two, &["c", "a"], Some(0)), ["c", "a"]);
+    // new code adds its own anew
+    assert_eq!(topics(&one, &["c", "b"], Some(1)), ["c", "b"]);
+    assert_eq!(topics(&two, &["b", "d"], Some(0)), ["b", "d"]);
+}
+
+#[test]
 fn a_grown_instance_is_replaced_between_batches() {
     let stream = stream(1, "orders");
     let pairs = [("mode", "greedy"), ("field", "status")];

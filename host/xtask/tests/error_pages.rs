@@ -73,6 +73,7 @@ const NO_CODES: &[&str] = &[
     "task.shutdown.graceful.timeout.ms",
     "weir.pid",
     "weir.redb",
+    "weir.sock",
 ];
 
 /// What a page consists of, in this order.

@@ -2,13 +2,16 @@
 
 mod call;
 mod columns;
+mod swap;
+
+pub use swap::Prepared;
 
 use crate::blocks::{BlockWriter, Blocks};
 use crate::failures::{Failed, Failures, OnError, Stage};
 use crate::letters::Reports;
 use std::collections::HashMap;
 use std::sync::Arc;
-use weir_api::{Error, Route, Transform};
+use weir_api::{Error, Route, Transform, Usage};
 use weir_model::{Batch, Converter, Decision, Failure, Layout, Name, Pick, Program, Stream, Window, Writer};
 
 /// A transform in its place.
@@ -41,6 +44,7 @@ pub struct Chain {
 
 /// The chain bound to one stream.
 struct Bound {
+    stream: Arc<Stream>,
     program: Program,
     writers: Vec<Writer>,
 }
@@ -124,6 +128,11 @@ impl Chain {
         Ok(())
     }
 
+    /// What each step holds that says so, by its name.
+    pub fn usage(&self) -> Vec<(Name, Usage)> {
+        self.steps.iter().filter_map(|s| Some((s.name.clone(), s.transform.usage()?))).collect()
+    }
+
     /// A step's name, for counters.
     pub fn step_name(&self, index: u16) -> Name {
         self.steps.get(index as usize).map_or_else(|| "".into(), |s| s.name.clone())
@@ -142,7 +151,7 @@ impl Chain {
             let then = program.then(i as u16, step.transform.as_mut());
             program = then.map_err(|e| broken(&step.name, &stream.name, &e.0))?;
         }
-        let mut bound = Bound { program, writers: vec![] };
+        let mut bound = Bound { stream: stream.clone(), program, writers: vec![] };
         self.compile(&mut bound, stream)?;
         self.bound.insert(stream.id, bound);
         Ok(())

@@ -34,6 +34,16 @@ fn bomb() {
     }
 }
 
+/// Takes all the memory that there is, and goes on as if nothing were.
+fn fill() {
+    while core::arch::wasm32::memory_grow(0, 16) != usize::MAX {}
+}
+
+/// Takes memory, and forgets that it did.
+fn leak(bytes: usize) {
+    std::mem::forget(black_box(vec![1u8; bytes]))
+}
+
 #[allow(unconditional_recursion)]
 fn overflow(n: u64) -> u64 {
     let room = black_box([n; 64]);
@@ -220,6 +230,10 @@ impl Guest for Hostile {
         }
         match mode.as_str() {
             "trap" | "ordered" => panic!("trap"),
+            "log-trap" => {
+                (0..100).for_each(|i| log(Level::Info, &format!("line {i}")));
+                panic!("trap")
+            }
             "loop" => forever(),
             "memory" => bomb(),
             "stack" => drop(black_box(overflow(0))),
@@ -260,6 +274,14 @@ impl Guest for Hostile {
             "added-path" => out.added.push(vec![Edit::Remove(path(&["value", "nowhere"]))]),
             "added-many" => {
                 out.added = (0..5000).map(|i| vec![Edit::RemoveHeader(i.to_string())]).collect();
+            }
+            "leak" => leak(10 << 20),
+            "fill" => fill(),
+            "log-huge" => log(Level::Info, &"x".repeat(20 << 20)),
+            "huge-text" => column = blobs(&texts.iter().map(|_| vec![b'x'; 20 << 20]).collect::<Vec<_>>()),
+            "huge-list" => out.layouts = vec![0; 5 << 20],
+            "huge-error" => {
+                out.errors.push(RowError { row: 0, failure: refusal(&"x".repeat(8 << 20)) });
             }
             "log-flood" => (0..5000).for_each(|i| log(Level::Info, &format!("line {i} {}", "x".repeat(5000)))),
             "huge" => {
