@@ -63,6 +63,13 @@ impl Report for Pipelines {
                     (now - t.last_change_ms) as f64 / 1000.0,
                 );
             }
+            if let Some(bytes) = t.lag_bytes {
+                gauge(
+                    "weir_source_retained_bytes",
+                    "Bytes of its log that the database keeps for the pipeline.",
+                    bytes as f64,
+                );
+            }
             if let Some(p) = &t.progress {
                 gauge("weir_snapshot_rows", "Rows of the snapshot read so far.", p.rows as f64);
                 gauge("weir_snapshot_tables_done", "Tables of the snapshot that are read.", p.tables_done as f64);

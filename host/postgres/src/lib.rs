@@ -21,6 +21,7 @@ pub mod pgoutput;
 mod printed;
 mod publication;
 mod replication;
+mod retained;
 mod server_error;
 mod slot;
 mod snapshot;

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::in_progress::spill;
 use crate::pgoutput::Place;
 use crate::publication;
+use crate::retained::Retained;
 use crate::slot::{self, Slot, parse_lsn};
 use crate::snapshot::{self, Finished, Read, Snapshot, Way};
 use crate::streaming::{Streaming, now_ns};
@@ -29,6 +30,8 @@ struct Postgres {
     state: State,
     /// that of the snapshot before the stream: some of its positions may still be stored
     way: Option<Way>,
+    /// what the slot holds back
+    retained: Option<Retained>,
     /// since when another reader has the slot
     waiting: Option<Instant>,
     /// a spill file failed: transactions come when they are committed, from here on
@@ -62,6 +65,7 @@ pub fn open(settings: &Settings) -> Result<Box<dyn Source>, Error> {
         config: Config::parse(settings)?,
         state: State::Stopped,
         way: None,
+        retained: None,
         waiting: None,
         committed_only: false,
     }))
@@ -415,6 +419,10 @@ impl Source for Postgres {
         self.clear_spill();
         self.state = self.begin(offset).map_err(|e| self.lose_patience(e))?;
         self.waiting = None;
+        if self.config.snapshot.mode.streams && self.retained.is_none() {
+            let retained = Retained::watch(self.config.connect.clone(), &self.config.slot, self.config.wal_alert)?;
+            self.retained = Some(retained);
+        }
         Ok(())
     }
 
@@ -446,6 +454,10 @@ impl Source for Postgres {
         }
     }
 
+    fn lag_bytes(&self) -> Option<u64> {
+        self.retained.as_ref().and_then(Retained::bytes)
+    }
+
     fn rows_in_snapshot(&self) -> u64 {
         match &self.state {
             State::Streaming(streaming) => streaming.below_floor(),
@@ -454,6 +466,7 @@ impl Source for Postgres {
     }
 
     fn stop(&mut self, for_good: bool) {
+        self.retained = None;
         if let State::Streaming(streaming) | State::Between { streaming, .. } =
             std::mem::replace(&mut self.state, State::Stopped)
         {

@@ -29,7 +29,6 @@ pub struct Counters {
     stored: AtomicU64,
     /// ms since the epoch of the change that was delivered last; 0: none yet
     last_change_ms: AtomicI64,
-    lag_bytes: AtomicU64,
     slow: Mutex<Slow>,
 }
 
@@ -46,6 +45,7 @@ struct Slow {
     modules: Vec<(Name, Name)>,
     usage: Vec<(Name, Usage)>,
     progress: Option<Progress>,
+    lag_bytes: Option<u64>,
     error: Option<(&'static str, String)>,
 }
 
@@ -65,7 +65,8 @@ pub struct Totals {
     /// offsets stored
     pub stored: u64,
     pub last_change_ms: i64,
-    pub lag_bytes: u64,
+    /// that the database keeps for the pipeline, where it tells
+    pub lag_bytes: Option<u64>,
     pub dropped: Vec<((Name, Name), u64)>,
     pub skipped: Vec<(Name, u64)>,
     /// letters handed to their sink, by step and code
@@ -118,8 +119,8 @@ impl Counters {
     pub(crate) fn stored(&self) {
         self.stored.fetch_add(1, Relaxed);
     }
-    pub(crate) fn lag(&self, bytes: u64) {
-        self.lag_bytes.store(bytes, Relaxed)
+    pub(crate) fn lag(&self, bytes: Option<u64>) {
+        self.slow(|s| s.lag_bytes = bytes)
     }
     pub(crate) fn last_change(&self, ms: i64) {
         self.last_change_ms.store(ms, Relaxed)
@@ -165,7 +166,6 @@ impl Counters {
             retries: self.retries.load(Relaxed),
             stored: self.stored.load(Relaxed),
             last_change_ms: self.last_change_ms.load(Relaxed),
-            lag_bytes: self.lag_bytes.load(Relaxed),
             ..Default::default()
         };
         self.slow(|s| {
@@ -177,6 +177,7 @@ impl Counters {
             t.modules = s.modules.clone();
             t.usage = s.usage.clone();
             t.progress = s.progress.clone();
+            t.lag_bytes = s.lag_bytes;
             t.error = s.error.clone();
         });
         t

@@ -382,9 +382,7 @@ impl Task {
         self.count_left_out(round);
         self.counters.progress(self.source.progress());
         self.counters.usage(self.chain.usage());
-        if let Some(bytes) = self.source.lag_bytes() {
-            self.counters.lag(bytes)
-        }
+        self.counters.lag(self.source.lag_bytes());
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Config {
     pub in_progress: Option<Bounds>,
     /// where spill files may lie
     pub spill: Option<spill::Place>,
+    /// bytes of log kept for the slot that people are told of; 0: none
+    pub wal_alert: u64,
     /// how long a slot that another reader has is waited for; None: for ever
     pub patience: Option<Duration>,
 }
@@ -99,6 +101,7 @@ impl Config {
             stream,
             in_progress: spill.clone().filter(|_| in_progress).map(|place| Bounds { memory, place }),
             spill,
+            wal_alert: settings.number(&KEYS, "slot.wal.alert.bytes")?.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
             patience: patience(settings)?,
             connect,
         })

@@ -64,6 +64,13 @@ pub const WORKING: &[Key] = &[
     Key::new("slot.retry.delay.ms", KeyType::Millis, "The time between two tries, by which Debezium counts.")
         .default("10000")
         .group(SLOT),
+    Key::new(
+        "slot.wal.alert.bytes",
+        KeyType::Long,
+        "A line in the log says when the server keeps more of its own log for the slot than so many bytes; 0: never.",
+    )
+    .default("1073741824")
+    .group(SLOT),
     Key::new("offset.mismatch.strategy", KeyType::String, "What counts where slot and stored offset differ.")
         .default("no_validation")
         .one_of(&["no_validation", "trust_offset"])
