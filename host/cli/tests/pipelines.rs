@@ -73,8 +73,21 @@ fn everything_wrong_is_said_at_once() {
 #[test]
 fn help_is_golden() {
     let place = Place::new();
-    let verbs =
-        ["", "demo", "run", "validate", "plan", "offsets", "reload", "dlq", "dlq show", "dlq replay", "explain", "build", "test"];
+    let verbs = [
+        "",
+        "demo",
+        "run",
+        "validate",
+        "plan",
+        "offsets",
+        "reload",
+        "dlq",
+        "dlq show",
+        "dlq replay",
+        "explain",
+        "build",
+        "test",
+    ];
     for verb in verbs.into_iter().chain(["new", "new transform", "new pipeline"]) {
         let args: Vec<&str> = verb.split_whitespace().chain(["--help"]).collect();
         let out = place.weir(&args);

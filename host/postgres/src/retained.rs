@@ -98,7 +98,12 @@ impl Alarm {
         }
         if said.status == "unreserved" && self.status != said.status {
             let code = "postgres.wal-retained";
-            warn!(slot, bytes, code, "the server will drop log that the slot needs at its next checkpoint: raise max_slot_wal_keep_size")
+            warn!(
+                slot,
+                bytes,
+                code,
+                "the server will drop log that the slot needs at its next checkpoint: raise max_slot_wal_keep_size"
+            )
         }
         (self.is_up, self.status) = (is_up, said.status.clone());
     }
