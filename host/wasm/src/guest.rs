@@ -1,6 +1,7 @@
 //! A guest as a step of a chain: what it says of shapes is kept, its rows are handed over a batch at a time, and an instance that
 //! was spoiled is replaced.
 
+use crate::courtesy;
 use crate::form::Form;
 use crate::gather::{Scoop, fill};
 use crate::instance::{Instance, Stop};
@@ -312,6 +313,10 @@ impl Guest {
             Refused::Malformed => return self.without_malformed(work, at, whole),
             Refused::Stop(stop) => stop,
         };
+        if matches!(stop, Stop::Timeout(_)) && courtesy::give_way() {
+            let step = &self.step;
+            warn!(%step, code = stop.code(), "a guest used up its time: this pipeline gives way to others from now on");
+        }
         let is_late = work.began.elapsed() > self.limits.time_per_batch * MOST_TIMES;
         if at.len() < 2 || work.bound.said.ordered || is_late {
             whole.fail(at, &Failure::new(stop.code(), stop.message(&self.step, "apply")));

@@ -7,6 +7,7 @@
 
 mod binding;
 mod compute;
+mod courtesy;
 mod decimal;
 mod engine;
 mod form;

@@ -15,6 +15,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// One connector: its files, its data directory, and the process while it runs.
 pub struct Weir {
     binary: PathBuf,
+    /// pipeline files that run in the same process
+    beside: Vec<PathBuf>,
     process: Option<Process>,
     /// when the process was last started
     pub started: SystemTime,
@@ -35,7 +37,13 @@ impl Weir {
     pub fn new(binary: &Path, worker: &str) -> Result<Weir> {
         let directory = tempfile::Builder::new().prefix("weir-run-").tempdir()?;
         fs::write(directory.path().join("worker.properties"), worker)?;
-        Ok(Weir { binary: binary.to_owned(), process: None, started: SystemTime::now(), directory })
+        Ok(Weir { binary: binary.to_owned(), beside: vec![], process: None, started: SystemTime::now(), directory })
+    }
+
+    /// Pipelines of their own that the process runs, too.
+    pub fn beside(mut self, files: &[PathBuf]) -> Weir {
+        self.beside = files.to_vec();
+        self
     }
 
     /// What the next start runs.
@@ -68,7 +76,9 @@ impl Weir {
     pub fn start(&mut self) -> Result<()> {
         let log = self.directory.path().join("output.log");
         self.started = SystemTime::now();
-        self.process = Some(Process::start(self.command("run"), &log, self.directory.path())?);
+        let mut command = self.command("run");
+        command.args(&self.beside);
+        self.process = Some(Process::start(command, &log, self.directory.path())?);
         Ok(())
     }
 

@@ -37,6 +37,9 @@ pub struct Args {
     /// Runs of each case and system; all are shown
     #[arg(long, value_name = "N", default_value_t = 1)]
     repeat: u32,
+    /// A pipeline file that weir runs in the same process, as one with a guest that misbehaves; may be repeated
+    #[arg(long, value_name = "FILE")]
+    beside: Vec<PathBuf>,
     /// What a row costs, without a database and without Kafka
     #[arg(long, conflicts_with_all = ["case", "only", "sink", "repeat", "weir"])]
     micro: bool,
@@ -64,7 +67,8 @@ pub fn run(args: &Args) -> Result<()> {
         (Sink::Kafka, true) => CASES.iter().collect(),
         (Sink::Kafka, false) => CASES.iter().filter(|c| args.case.iter().any(|name| name == c.name)).collect(),
     };
-    let stage = Stage::new(binary, args.only != Some(Which::Weir) && args.sink == Sink::Kafka)?;
+    let mut stage = Stage::new(binary, args.only != Some(Which::Weir) && args.sink == Sink::Kafka)?;
+    stage.beside = args.beside.iter().map(std::path::absolute).collect::<std::io::Result<_>>()?;
     let (mut figures, mut failed): (Vec<Figure>, u32) = (vec![], 0);
     for case in cases {
         for which in [Which::Weir, Which::Debezium] {

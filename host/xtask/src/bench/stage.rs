@@ -10,6 +10,8 @@ use weir_testkit::{Kafka, Postgres};
 /// PostgreSQL that keeps everything in memory and makes no checkpoint by itself, and Kafka.
 pub struct Stage {
     pub weir: PathBuf,
+    /// pipelines that weir runs beside the one that is measured
+    pub beside: Vec<PathBuf>,
     pub plugin: Option<Plugin>,
     pub cluster: Cluster,
     pub kafka: Kafka,
@@ -35,7 +37,7 @@ impl Stage {
             .start()?;
         let kafka = Kafka::builder().start()?;
         let cluster = Cluster::new(kafka.bootstrap())?;
-        Ok(Stage { weir, plugin, cluster, kafka, postgres })
+        Ok(Stage { weir, beside: vec![], plugin, cluster, kafka, postgres })
     }
 
     pub fn database(&self) -> Result<Database> {

@@ -47,7 +47,7 @@ impl System {
                      value.converter.schemas.enable=false\n",
                     stage.kafka.bootstrap()
                 );
-                System::Weir(Weir::new(&stage.weir, &worker)?)
+                System::Weir(Weir::new(&stage.weir, &worker)?.beside(&stage.beside))
             }
             Which::Debezium => {
                 let plugin = stage.plugin.clone().context("Debezium was not fetched")?;

@@ -1,5 +1,5 @@
 //! A guest that breaks its contract in the way that its option `mode` names. What it does to batches it does only when a row's
-//! `status` is "poison", so that tests see the other rows pass and the next batch work.
+//! `status` is "poison" (or the option `word`), so that tests see the other rows pass and the next batch work.
 
 wit_bindgen::generate!({ path: "../../../wit", world: "transformer", generate_all });
 
@@ -10,10 +10,9 @@ use weir::transform::host::{Level, log};
 use weir::transform::types::*;
 
 thread_local!(static MODE: RefCell<String> = const { RefCell::new(String::new()) });
+thread_local!(static WORD: RefCell<String> = const { RefCell::new(String::new()) });
 
 struct Hostile;
-
-const POISON: &[u8] = b"poison";
 
 fn mode() -> String {
     MODE.with(|m| m.borrow().clone())
@@ -115,11 +114,13 @@ impl Guest for Hostile {
 
     fn check(options: Vec<(String, Option<String>)>) -> Vec<Problem> {
         let unknown = |(name, _): (String, Option<String>)| Problem { message: format!("{name} is strange"), name };
-        options.into_iter().filter(|o| o.0 != "mode").map(unknown).collect()
+        options.into_iter().filter(|o| o.0 != "mode" && o.0 != "word").map(unknown).collect()
     }
 
     fn configure(options: Vec<(String, Option<String>)>) -> Result<(), Failure> {
-        let mode = options.into_iter().find(|o| o.0 == "mode").and_then(|o| o.1).unwrap_or_default();
+        let option = |name: &str| options.iter().find(|o| o.0 == name).and_then(|o| o.1.clone());
+        let mode = option("mode").unwrap_or_default();
+        WORD.with(|w| *w.borrow_mut() = option("word").unwrap_or("poison".into()));
         match mode.as_str() {
             "configure-refuse" => return Err(refusal("no such mode")),
             "configure-trap" => panic!("trap"),
@@ -213,17 +214,17 @@ impl Guest for Hostile {
     fn unbind(_: u32) {}
 
     fn apply(batch: Batch) -> Result<Output, Failure> {
-        let mode = mode();
+        let (mode, poison) = (mode(), WORD.with(|w| w.borrow().clone().into_bytes()));
         let texts = texts(&batch.columns[0]);
         let rows = texts.len() as u32;
         let mut out = Output { added: vec![], rows: None, layouts: vec![], columns: vec![], errors: vec![] };
         if mode == "int8" {
-            let values = texts.iter().map(|t| if t == POISON { 300 } else { t.len() as i64 }).collect();
+            let values = texts.iter().map(|t| if **t == *poison { 300 } else { t.len() as i64 }).collect();
             out.columns.push(Column::Int(Ints { valid: vec![], values }));
             return Ok(out);
         }
         let mut column = blobs(&texts);
-        let poisoned = texts.iter().any(|t| t == POISON);
+        let poisoned = texts.iter().any(|t| **t == *poison);
         if !poisoned {
             out.columns.push(Column::Text(column));
             return Ok(out);
@@ -241,7 +242,7 @@ impl Guest for Hostile {
             "divide" => drop(black_box(1u32.checked_div(black_box(0)).unwrap())),
             "refuse" => return Err(refusal("not this batch")),
             "error" => {
-                let at = texts.iter().position(|t| t == POISON).unwrap() as u32;
+                let at = texts.iter().position(|t| **t == *poison).unwrap() as u32;
                 out.errors.push(RowError { row: at, failure: refusal("not this row") })
             }
             "error-range" => out.errors.push(RowError { row: rows, failure: refusal("row of nobody") }),
