@@ -5,6 +5,12 @@ use crate::catalogue::{literal, qualified};
 use crate::server_error::{ident, quoted};
 use weir_api::Error;
 
+/// People are shown so many names.
+const MOST: usize = 10;
+
+/// There is no such publication.
+pub const MISSING: &str = "postgres.publication-missing";
+
 /// `publication.autocreate.mode`
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Autocreate {
@@ -45,11 +51,7 @@ pub fn ensure(
     let name_sql = quoted(name);
     let sql = match (mode, all) {
         (Autocreate::Disabled, None) => {
-            return Err(Error::environment(
-                "postgres.publication-missing",
-                format!("there is no publication `{name}`"),
-            )
-            .help(format!(
+            return Err(Error::environment(MISSING, format!("there is no publication `{name}`")).help(format!(
                 "CREATE PUBLICATION {name_sql} FOR {}; or set `publication.autocreate.mode`",
                 tables(captured)
             )));
@@ -64,14 +66,7 @@ pub fn ensure(
         (Autocreate::Filtered, Some(false)) => {
             let sql =
                 format!("SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = {}", literal(name));
-            let mut published: Vec<_> = connection
-                .simple_query(&sql)?
-                .into_iter()
-                .map(|r| {
-                    let mut fields = r.into_iter().map(Option::unwrap_or_default);
-                    (fields.next().unwrap_or_default(), fields.next().unwrap_or_default())
-                })
-                .collect();
+            let mut published = pairs(connection.simple_query(&sql)?);
             let mut wanted = captured.to_vec();
             published.sort();
             wanted.sort();
@@ -80,7 +75,8 @@ pub fn ensure(
             }
             format!("ALTER PUBLICATION {name_sql} SET TABLE {list}")
         }
-        _ => return Ok(()),
+        (_, Some(true)) => return Ok(()),
+        (_, Some(false)) => return tell_unpublished(connection, name, captured),
     };
     tracing::info!(
         publication = name,
@@ -95,12 +91,55 @@ pub fn ensure(
     })
 }
 
+pub fn exists(connection: &mut Connection, name: &str) -> Result<bool, Error> {
+    let sql = format!("SELECT 1 FROM pg_publication WHERE pubname = {}", literal(name));
+    Ok(!connection.simple_query(&sql)?.is_empty())
+}
+
+/// What is captured and not published is read in a snapshot, and never changes: worth a line.
+fn tell_unpublished(connection: &mut Connection, name: &str, captured: &[(String, String)]) -> Result<(), Error> {
+    let published = published(connection, name)?;
+    let missing: Vec<_> = captured.iter().filter(|t| !published.contains(t)).cloned().collect();
+    if !missing.is_empty() {
+        let (count, first) = (missing.len(), missing.get(..MOST).unwrap_or(&missing));
+        tracing::warn!(
+            publication = name,
+            code = "postgres.table-unpublished",
+            "no change comes of {count} captured tables, which the publication does not publish: ALTER PUBLICATION {} ADD {}{}",
+            ident(name),
+            tables(first),
+            if count > MOST { ", …" } else { "" }
+        );
+    }
+    Ok(())
+}
+
+/// Tables that it publishes, with their partitions and what they are partitions of.
+fn published(connection: &mut Connection, name: &str) -> Result<Vec<(String, String)>, Error> {
+    let sql = format!(
+        "SELECT DISTINCT n.nspname, c.relname \
+         FROM (SELECT to_regclass(format('%I.%I', schemaname, tablename)) AS oid FROM pg_publication_tables WHERE pubname = {}) p \
+         CROSS JOIN LATERAL (SELECT p.oid AS relid UNION SELECT relid FROM pg_partition_tree(p.oid) \
+         UNION SELECT relid FROM pg_partition_ancestors(p.oid)) t \
+         JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace",
+        literal(name)
+    );
+    Ok(pairs(connection.simple_query(&sql)?))
+}
+
 /// For people: what a publication of the captured tables is made of.
 fn tables(captured: &[(String, String)]) -> String {
-    const MOST: usize = 10;
     if captured.is_empty() || captured.len() > MOST {
         return "ALL TABLES".into();
     }
     let name = |(schema, table): &(String, String)| format!("{}.{}", ident(schema), ident(table));
     format!("TABLE {}", captured.iter().map(name).collect::<Vec<_>>().join(", "))
+}
+
+fn pairs(rows: Vec<Vec<Option<String>>>) -> Vec<(String, String)> {
+    let pair = |row: Vec<Option<String>>| {
+        let mut fields = row.into_iter().map(Option::unwrap_or_default);
+        (fields.next().unwrap_or_default(), fields.next().unwrap_or_default())
+    };
+    rows.into_iter().map(pair).collect()
 }
