@@ -311,3 +311,19 @@ fn a_lost_connection_is_tried_again_as_often_as_it_is_said() {
     assert!(weir.is_running());
     assert!(weir.stop().success(), "a stop is heard between two tries");
 }
+
+/// Log that the server keeps for the slot is a number, and beyond a bound a line.
+#[test]
+fn log_that_the_server_keeps_is_told_of() {
+    let (postgres, kafka) = (Postgres::shared().expect("PostgreSQL"), Kafka::shared().expect("Kafka"));
+    let database = postgres.database().expect("a database");
+    postgres.sql_in(&database, "CREATE TABLE t (id int PRIMARY KEY)").expect("a table");
+    let place = Place::new();
+    let alert = "\nslot.name = \"kept\"\nslot.wal.alert.bytes = 1\n";
+    place.write("p.toml", &pipeline(postgres, &database, kafka, "kept").replace("\nslot.name = \"kept\"\n", alert));
+    let port = weir_testkit::process::free_port().expect("a port");
+    let weir = place.start_with(&["run", "p.toml", "--metrics", &format!("127.0.0.1:{port}")]);
+    wait_for("the line", Duration::from_secs(60), || weir.log().contains("postgres.wal-retained").then_some(()));
+    wait_for("the number", Duration::from_secs(60), || (metric(port, "weir_source_retained_bytes") > 1).then_some(()));
+    assert!(weir.stop().success());
+}

@@ -38,7 +38,13 @@ pub(crate) struct BlockWriter {
     size: usize,
     /// blocks handed out, oldest first: those that only we hold are used again
     lent: VecDeque<Arc<Block>>,
+    /// blocks cut since one was let go
+    cuts: u32,
 }
+
+/// After so many blocks one of those that nobody uses is let go: what a slow moment of the sink took is given back in the end, and
+/// not taken anew for each of its moments.
+const CUTS_A_RELEASE: u32 = 64;
 
 /// Routes that one task may have: a record knows its own by 16 bits.
 const MOST_ROUTES: usize = 1 << 16;
@@ -48,7 +54,7 @@ const MOST_ROUTES: usize = 1 << 16;
 impl BlockWriter {
     pub(crate) fn new(size: usize) -> Self {
         let (out, routes, next, lent) = (Out::default(), Arc::new([]), Arc::default(), VecDeque::new());
-        BlockWriter { out, routes, next, size, lent }
+        BlockWriter { out, routes, next, size, lent, cuts: 0 }
     }
 
     /// Another writer, for another sink.
@@ -111,6 +117,13 @@ impl BlockWriter {
 
     /// The memory of the oldest block, if the sink is done with it.
     fn used(&mut self) -> (Buffer, Vec<weir_model::Record>, Vec<u32>) {
+        self.cuts += 1;
+        if self.cuts >= CUTS_A_RELEASE {
+            self.cuts = 0;
+            if self.lent.iter().take(2).filter(|b| Arc::strong_count(b) == 1).count() == 2 {
+                self.lent.pop_front();
+            }
+        }
         while let Some(oldest) = self.lent.pop_front() {
             match Arc::try_unwrap(oldest) {
                 // one huge row must not stay for ever
@@ -158,6 +171,16 @@ mod tests {
         assert!(![second.data.as_ptr(), third.data.as_ptr()].contains(&place));
         assert_eq!(fill(&mut writer, 1024).data.as_ptr(), place);
         assert_eq!(second.data.len(), 1024, "what the sink holds stays as it is");
+    }
+
+    #[test]
+    fn what_a_slow_sink_took_is_given_back() {
+        let mut writer = BlockWriter::new(1024);
+        let held: Vec<_> = (0..50).map(|_| fill(&mut writer, 1024)).collect();
+        assert_eq!(writer.lent.len(), 50);
+        drop(held);
+        (0..CUTS_A_RELEASE * 60).for_each(|_| drop(fill(&mut writer, 1024)));
+        assert!(writer.lent.len() <= 2, "{} blocks", writer.lent.len());
     }
 
     #[test]

@@ -45,7 +45,6 @@ const UNPROVOKED: &[&str] = &[
     "task.no-dead-letters",
     "task.thread",
     "terminal.unreadable",
-    "transform.binding",
     "weir.extract-new-record-state.lists",
     "weir.extract-new-record-state.unbound",
     "weir.filter.unbound",

@@ -139,4 +139,21 @@ mod tests {
         drop(control);
         assert!(!path.exists());
     }
+
+    #[test]
+    fn what_stands_in_the_way_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(SOCKET);
+        std::fs::create_dir_all(path.join("not empty")).unwrap();
+        let (send, _requests) = channel::<Request>();
+        let refused = Control::serve(folder.path(), send).map(|_| ()).unwrap_err();
+        assert_eq!(refused.code(), "control.socket");
+        let long = folder.path().join("x".repeat(200));
+        assert_eq!(ask(&long).unwrap_err().code(), "reload.not-reached", "no socket has so long a name");
+        let mute = folder.path().join("mute");
+        std::fs::create_dir(&mute).unwrap();
+        let listener = UnixListener::bind(mute.join(SOCKET)).unwrap();
+        std::thread::spawn(move || drop(listener.accept()));
+        assert_eq!(ask(&mute).unwrap_err().code(), "reload.no-answer");
+    }
 }

@@ -133,7 +133,7 @@ pub fn metric(port: u16, name: &str) -> u64 {
         return 0;
     }
     let line = answer.lines().find(|l| l.starts_with(name));
-    line.and_then(|l| l.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+    line.and_then(|l| l.rsplit(' ').next()?.parse::<f64>().ok()).map_or(0, |n| n as u64)
 }
 
 pub fn read(path: &Path) -> String {
