@@ -287,6 +287,19 @@ fn a_captured_table_that_is_not_published_is_told() {
     assert!(log.contains(&sql), "{log}");
     pipeline.sql(&sql);
     assert_eq!(started(3).matches("postgres.table-unpublished").count(), 1);
+    // while it is read nobody but the catalogue says so; a table that is gone altogether is no loss
+    let weir = pipeline.start("");
+    let told = |n: usize| weir.log().matches("postgres.table-unpublished").count() >= n;
+    wait_for("the stream", LIMIT, || (weir.log().matches("streaming").count() >= 4).then_some(()));
+    let looked = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'weir' \
+                  AND state = 'idle' AND query LIKE '%FROM pg_publication_tables%'";
+    wait_for("a look at the publication", LIMIT, || {
+        (!pipeline.server.sql_in(&pipeline.database, looked).expect("sessions").is_empty()).then_some(())
+    });
+    pipeline.sql(&format!("DROP TABLE u; ALTER PUBLICATION \"{name}\" DROP TABLE t"));
+    wait_for("a table taken out to be told of", LIMIT, || told(2).then_some(()));
+    assert!(weir.stop().success());
+    assert!(!weir_log(&pipeline).contains("TABLE public.u"));
 }
 
 /// Its log is all there, but no slot: before PostgreSQL 17 standbys keep none.

@@ -421,7 +421,9 @@ impl Source for Postgres {
         self.state = self.begin(offset).map_err(|e| self.lose_patience(e))?;
         self.waiting = None;
         if self.config.snapshot.mode.streams && self.retained.is_none() {
-            let retained = Retained::watch(self.config.connect.clone(), &self.config.slot, self.config.wal_alert)?;
+            let config = &self.config;
+            let published = publication::Watched::new(&config.publication, &config.filter);
+            let retained = Retained::watch(config.connect.clone(), &config.slot, config.wal_alert, published)?;
             self.retained = Some(retained);
         }
         Ok(())
