@@ -60,13 +60,30 @@ impl Cluster {
         Err(io::Error::other(format!("initdb failed: {}", String::from_utf8_lossy(&made.stderr).trim())))
     }
 
+    /// `pg_basebackup` of the server at `socket`, which this one will follow until it is promoted.
+    pub fn follow(&self, socket: &Path, port: u16) -> io::Result<()> {
+        // of all of its programs a folder of links may hold the first ones only
+        let server = self.bin.join("postgres").canonicalize()?;
+        let mut backup = self.command_at(&server.with_file_name("pg_basebackup"));
+        backup.args(["--no-sync", "-X", "stream", "-c", "fast", "-R", "-U", SUPERUSER, "-p", &port.to_string(), "-h"]);
+        let made = backup.arg(socket).output()?;
+        if made.status.success() {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("pg_basebackup failed: {}", String::from_utf8_lossy(&made.stderr).trim())))
+    }
+
     /// The server in the foreground.
     pub fn server(&self) -> Command {
         self.command("postgres")
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.bin.join(program));
+        self.command_at(&self.bin.join(program))
+    }
+
+    fn command_at(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command.arg("-D").arg(&self.data);
         if let Some(folder) = self.data.parent() {
             // the account may not be let into the folder that we were started in

@@ -8,6 +8,7 @@ mod cell;
 mod certificate;
 mod config;
 mod connection;
+mod continuity;
 mod copy;
 mod default_value;
 mod frame;

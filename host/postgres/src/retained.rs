@@ -1,8 +1,9 @@
 //! How much of its log the server keeps for our slot, asked for now and then in a session and a thread of their own: during a snapshot,
-//! behind a slow sink, and while the stream waits for the server, it is what fills the server's disk.
+//! behind a slow sink, and while the stream waits for the server, it is what fills the server's disk. What is published is looked at
+//! with it.
 
 use crate::catalogue::literal;
-use crate::{ConnectOptions, Connection};
+use crate::{ConnectOptions, Connection, publication};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -40,11 +41,22 @@ struct Alarm {
 
 impl Retained {
     /// `threshold`: bytes beyond which a line in the log says so; 0: never.
-    pub fn watch(connect: ConnectOptions, slot: &str, threshold: u64) -> Result<Retained, Error> {
-        Retained::every(INTERVAL, connect, slot, threshold)
+    pub fn watch(
+        connect: ConnectOptions,
+        slot: &str,
+        threshold: u64,
+        published: publication::Watched,
+    ) -> Result<Retained, Error> {
+        Retained::every(INTERVAL, connect, slot, threshold, published)
     }
 
-    fn every(interval: Duration, connect: ConnectOptions, slot: &str, threshold: u64) -> Result<Retained, Error> {
+    fn every(
+        interval: Duration,
+        connect: ConnectOptions,
+        slot: &str,
+        threshold: u64,
+        mut published: publication::Watched,
+    ) -> Result<Retained, Error> {
         let (bytes, (stop, stopped)) = (Arc::new(AtomicU64::new(UNKNOWN)), channel::<()>());
         let (theirs, slot) = (bytes.clone(), slot.to_owned());
         let mut alarm = Alarm { slot, threshold, is_up: false, status: String::new() };
@@ -62,6 +74,12 @@ impl Retained {
                         debug!(slot = alarm.slot, code = e.code(), "the slot cannot be asked for: {e}");
                         (session, ()) = (None, theirs.store(UNKNOWN, Relaxed));
                     }
+                }
+                if let Some(connection) = &mut session
+                    && let Err(e) = published.look(connection)
+                {
+                    debug!(slot = alarm.slot, code = e.code(), "the publication cannot be asked for: {e}");
+                    session = None;
                 }
                 if stopped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {
                     return;
@@ -145,7 +163,11 @@ mod tests {
             database: database.clone(),
             ..ConnectOptions::default()
         };
-        let retained = Retained::every(Duration::from_millis(10), connect, &database, 1).unwrap();
+        let retained = {
+            let published = publication::Watched::new(&database, &Default::default());
+            Retained::every(Duration::from_millis(10), connect, &database, 1, published)
+        }
+        .unwrap();
         let until = |what: &str, done: &dyn Fn(Option<u64>) -> bool| {
             let deadline = Instant::now() + Duration::from_secs(30);
             while !done(retained.bytes()) {

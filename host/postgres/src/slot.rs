@@ -25,8 +25,37 @@ pub struct Created {
     pub snapshot: Option<String>,
 }
 
+/// A slot to be made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct New {
+    /// hold a snapshot for others to import
+    pub export: bool,
+    /// it goes with its connection
+    pub temporary: bool,
+    /// standbys keep it, too
+    pub failover: bool,
+}
+
+const FAILOVER_SINCE: u32 = 17;
+
 /// The slot is there, and of no use any more.
 pub const LOST: &str = "postgres.slot-lost";
+
+// === impl New ===
+
+impl New {
+    fn command(&self, name: &str) -> String {
+        let name = crate::server_error::quoted(name);
+        let temporary = if self.temporary { " TEMPORARY" } else { "" };
+        let options = match (self.failover, self.export) {
+            // servers that know it take it in parentheses only
+            (true, export) => format!("(SNAPSHOT '{}', FAILOVER)", if export { "export" } else { "nothing" }),
+            (false, true) => "EXPORT_SNAPSHOT".into(),
+            (false, false) => "NOEXPORT_SNAPSHOT".into(),
+        };
+        format!("CREATE_REPLICATION_SLOT {name}{temporary} LOGICAL pgoutput {options}")
+    }
+}
 
 /// "16/B374D848" → its number.
 pub fn parse_lsn(text: &str) -> Option<u64> {
@@ -72,13 +101,29 @@ pub fn look(connection: &mut Connection, name: &str) -> Result<Option<Slot>, Err
     Ok(Some(slot))
 }
 
-/// On a replication connection. `export`: hold a snapshot for others to import.
-pub fn create(connection: &mut Connection, name: &str, export: bool, temporary: bool) -> Result<Created, Error> {
-    let temporary = if temporary { " TEMPORARY" } else { "" };
-    let snapshot = if export { "EXPORT_SNAPSHOT" } else { "NOEXPORT_SNAPSHOT" };
-    let name = crate::server_error::quoted(name);
-    let rows =
-        connection.simple_query(&format!("CREATE_REPLICATION_SLOT {name}{temporary} LOGICAL pgoutput {snapshot}"))?;
+/// Where the server's log ends; None: it follows another server, and what it has not got yet may come.
+pub fn end_of_log(connection: &mut Connection) -> Result<Option<u64>, Error> {
+    let sql = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() END";
+    let rows = connection.simple_query(sql)?;
+    Ok(rows.first().and_then(|r| r.first()).and_then(|f| f.as_deref()).and_then(parse_lsn))
+}
+
+/// Standbys keep slots from a version on.
+pub fn check_failover(failover: bool, major: u32) -> Result<(), Error> {
+    if failover && major < FAILOVER_SINCE {
+        let message = format!(
+            "`slot.failover`: the server is PostgreSQL {major}, and standbys keep slots from {FAILOVER_SINCE} on"
+        );
+        return Err(Error::environment("postgres.version", message).help(
+            "remove `slot.failover`, or upgrade the server; `snapshot.mode = \"when_needed\"` takes a new snapshot behind a failover",
+        ));
+    }
+    Ok(())
+}
+
+/// On a replication connection.
+pub fn create(connection: &mut Connection, name: &str, new: New) -> Result<Created, Error> {
+    let rows = connection.simple_query(&new.command(name))?;
     let row = rows.first();
     let text = |i: usize| row.and_then(|r| r.get(i)).and_then(|f| f.as_deref());
     let consistent_point = text(1).and_then(parse_lsn);
@@ -100,5 +145,27 @@ mod tests {
         assert_eq!(parse_lsn("16/B374D848"), Some(0x16_B374_D848));
         assert_eq!(parse_lsn("0/0"), Some(0));
         assert_eq!(parse_lsn("nonsense"), None);
+    }
+
+    #[test]
+    fn slots_are_made_as_servers_take_it() {
+        let command = |export, temporary, failover| New { export, temporary, failover }.command("s");
+        for (command, options) in [
+            (command(false, false, false), "LOGICAL pgoutput NOEXPORT_SNAPSHOT"),
+            (command(true, false, false), "LOGICAL pgoutput EXPORT_SNAPSHOT"),
+            (command(true, true, false), "TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT"),
+            (command(true, false, true), "LOGICAL pgoutput (SNAPSHOT 'export', FAILOVER)"),
+            (command(false, false, true), "LOGICAL pgoutput (SNAPSHOT 'nothing', FAILOVER)"),
+        ] {
+            assert_eq!(command, format!("CREATE_REPLICATION_SLOT \"s\" {options}"));
+        }
+    }
+
+    #[test]
+    fn standbys_keep_slots_from_a_version_on() {
+        assert!(check_failover(false, 14).is_ok() && check_failover(true, 17).is_ok());
+        let error = check_failover(true, 16).unwrap_err();
+        assert_eq!(error.code(), "postgres.version");
+        assert!(error.message().contains("PostgreSQL 16") && error.message().contains("17"), "{error}");
     }
 }

@@ -10,11 +10,12 @@
 
 use crate::catalogue;
 use crate::config::Config;
+use crate::continuity;
 use crate::in_progress::spill;
 use crate::pgoutput::Place;
-use crate::publication;
+use crate::publication::{self, Autocreate};
 use crate::retained::Retained;
-use crate::slot::{self, Slot, parse_lsn};
+use crate::slot::{self, New, Slot, parse_lsn};
 use crate::snapshot::{self, Finished, Read, Snapshot, Way};
 use crate::streaming::{Streaming, now_ns};
 use crate::{ConnectOptions, Connection};
@@ -79,6 +80,7 @@ impl Postgres {
         let mut sql = Connection::connect(&config.connect)?;
         check_server(&mut sql)?;
         config.stream.check(&sql)?;
+        slot::check_failover(config.failover, sql.major_version())?;
         let all = catalogue::tables(&mut sql)?;
         let captured: Vec<_> = all.into_iter().filter(|(s, t)| config.filter.takes(s, t)).collect();
         publication::ensure(&mut sql, &config.publication, config.autocreate, &captured, config.via_root)?;
@@ -89,10 +91,10 @@ impl Postgres {
             return Err(in_use(&config.slot, pid));
         }
         let (stored, mode) = (offset.and_then(place), config.snapshot.mode);
-        let place = self.place(stored, slot.as_ref());
+        let place = self.place(&mut sql, stored, slot.as_ref());
         let wants_snapshot = match &place {
             _ if mode.always => true,
-            Err(e) if mode.when_lost => {
+            Err(e) if mode.when_lost && continuity::is_lost(e) => {
                 warn!(slot = config.slot, code = e.code(), "{e}; a new snapshot is taken");
                 true
             }
@@ -109,7 +111,11 @@ impl Postgres {
             (Some(place), _) => place,
             (None, Some(slot)) => Place { complete: slot.confirmed, ..Place::default() },
             (None, None) => {
-                let created = slot::create(&mut self.replication()?, &config.slot, false, false)?;
+                let created = slot::create(
+                    &mut self.replication()?,
+                    &config.slot,
+                    New { failover: config.failover, ..New::default() },
+                )?;
                 Place { complete: created.consistent_point, ..Place::default() }
             }
         };
@@ -129,14 +135,11 @@ impl Postgres {
     }
 
     /// Where the stream goes on; None: nothing is stored.
-    fn place(&self, stored: Option<Place>, slot: Option<&Slot>) -> Result<Option<Place>, Error> {
-        match (stored, slot) {
-            (Some(place), Some(slot)) if slot.confirmed > place.complete => {
-                Err(ahead(&self.config.slot, place, slot.confirmed))
-            }
-            (Some(_), None) if self.config.snapshot.mode.streams => Err(gone(&self.config.slot)),
-            _ => Ok(stored),
+    fn place(&self, sql: &mut Connection, stored: Option<Place>, slot: Option<&Slot>) -> Result<Option<Place>, Error> {
+        if let (Some(place), true) = (stored, self.config.snapshot.mode.streams) {
+            continuity::check(&self.config.slot, place, slot, slot::end_of_log(sql)?)?
         }
+        Ok(stored)
     }
 
     fn read_rows(
@@ -148,11 +151,14 @@ impl Postgres {
         let (config, streams) = (&self.config, self.config.snapshot.mode.streams);
         let mut replication = self.replication()?;
         let created = match &slot {
-            None if streams => slot::create(&mut replication, &config.slot, true, false)?,
+            None if streams => {
+                let new = New { export: true, failover: config.failover, ..New::default() };
+                slot::create(&mut replication, &config.slot, new)?
+            }
             // nobody would read what another one holds
             _ => {
                 let name = format!("{}_snapshot_{}", config.slot.get(..40).unwrap_or(&config.slot), std::process::id());
-                slot::create(&mut replication, &name, true, true)?
+                slot::create(&mut replication, &name, New { export: true, temporary: true, ..New::default() })?
             }
         };
         failpoint::reach(Point::SlotMade);
@@ -234,6 +240,25 @@ impl Postgres {
             // the task begins anew
             _ => Err(e),
         }
+    }
+
+    /// The publication was not there when something was committed that is still to come: no publication made since brings it back.
+    /// Where a new snapshot may be taken the slot goes, and the task begins anew.
+    fn without_publication(&mut self, e: Error) -> Error {
+        self.state = State::Stopped;
+        let config = &self.config;
+        let heal = || {
+            let mut sql = Connection::connect(&config.connect)?;
+            let is_there = publication::exists(&mut sql, &config.publication)?;
+            let gap = continuity::gap(&config.slot, &config.publication, is_there);
+            if !config.snapshot.mode.when_lost || !is_there && config.autocreate == Autocreate::Disabled {
+                return Ok(gap);
+            }
+            slot::drop(&mut sql, &config.slot)?;
+            Ok(Error::retry(gap.code(), format!("{}; a new snapshot is taken", gap.message())))
+        };
+        let healed: Result<Error, Error> = heal();
+        healed.unwrap_or_else(|trouble| if trouble.is_retriable() { trouble } else { e })
     }
 
     /// What comes behind the rows in the window, if they are the snapshot's last.
@@ -337,30 +362,6 @@ fn in_use(slot: &str, pid: u32) -> Error {
         ))
 }
 
-fn gone(slot: &str) -> Error {
-    Error::environment(
-        "postgres.slot-gone",
-        format!("there is a stored offset, but no replication slot `{slot}` any more"),
-    )
-    .help("changes since then are lost: reset the pipeline's offsets and take a new snapshot")
-}
-
-fn ahead(slot: &str, place: Place, confirmed: u64) -> Error {
-    let message = format!(
-        "the replication slot `{slot}` stands at {}, behind the stored offset {}",
-        lsn_text(confirmed),
-        lsn_text(place.complete)
-    );
-    let message = message.replace("behind", "ahead of");
-    Error::environment("postgres.slot-ahead", message).help(
-        "another reader moved it, or it was made anew; changes between the two are lost: reset the pipeline's offsets and take a new snapshot",
-    )
-}
-
-fn lsn_text(lsn: u64) -> String {
-    format!("{:X}/{:X}", lsn >> 32, lsn as u32)
-}
-
 /// The place of a stored offset; None: its snapshot is not complete.
 fn place(offset: &Offset) -> Option<Place> {
     let snapshot = offset.get("snapshot").is_some_and(|v| v.as_bool() == Some(true) || v.is_string());
@@ -420,7 +421,9 @@ impl Source for Postgres {
         self.state = self.begin(offset).map_err(|e| self.lose_patience(e))?;
         self.waiting = None;
         if self.config.snapshot.mode.streams && self.retained.is_none() {
-            let retained = Retained::watch(self.config.connect.clone(), &self.config.slot, self.config.wal_alert)?;
+            let config = &self.config;
+            let published = publication::Watched::new(&config.publication, &config.filter);
+            let retained = Retained::watch(config.connect.clone(), &config.slot, config.wal_alert, published)?;
             self.retained = Some(retained);
         }
         Ok(())
@@ -429,6 +432,7 @@ impl Source for Postgres {
     fn poll(&mut self, wait: Duration, limit: Limit, window: &mut Window) -> Result<Poll, Error> {
         match self.turn(wait, limit, window) {
             Err(e) if e.code() == spill::FAILED => self.without_spill(e),
+            Err(e) if e.code() == publication::MISSING => Err(self.without_publication(e)),
             other => other,
         }
     }

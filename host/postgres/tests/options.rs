@@ -91,6 +91,30 @@ fn sessions_begin_with_the_statements_that_are_given() {
     reader.source.stop(true);
 }
 
+/// A server that knows it makes the slot so; an older one is told of before anything is made.
+#[test]
+fn standbys_keep_the_slot_where_the_server_can() {
+    let server = Postgres::shared().unwrap();
+    let database = server.database().unwrap();
+    server.sql_in(&database, "CREATE TABLE t (id int PRIMARY KEY)").unwrap();
+    let version = server.sql("SHOW server_version_num").unwrap()[0][0].clone().unwrap();
+    let mut reader = Reader::unstarted(server, &database, &[("slot.failover", "true")]);
+    let started = reader.source.start(None);
+    let slots = |more: &str| {
+        let sql = format!("SELECT 1 FROM pg_replication_slots WHERE database = '{database}'{more}");
+        server.sql(&sql).unwrap().len()
+    };
+    if version.parse::<u32>().unwrap() >= 170_000 {
+        started.unwrap();
+        assert_eq!(slots(" AND failover"), 1);
+        return reader.source.stop(false);
+    }
+    let error = started.unwrap_err();
+    assert_eq!((error.code(), error.cure()), ("postgres.version", Cure::Environment));
+    assert!(error.message().contains("`slot.failover`") && error.message().contains("17"), "{error}");
+    assert_eq!(slots(""), 0);
+}
+
 /// Another reader's slot is waited for as long as the two keys say; without them, for ever.
 #[test]
 fn patience_with_another_reader_ends_when_it_is_told_to() {

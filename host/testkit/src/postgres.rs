@@ -115,11 +115,8 @@ impl Builder {
         settings.push_str(&self.settings_file(directory.path(), port));
         fs::write(data.join("postgresql.conf"), settings)?;
 
-        let socket = directory.path().display().to_string();
-        let mut config = Config::new();
-        config.host(&socket).port(port).user(SUPERUSER).dbname(SUPERUSER).connect_timeout(START_LIMIT);
         let local = Local { cluster, certificates, process: Mutex::new(None), directory };
-        let server = Postgres { config, host: "127.0.0.1".into(), port, password: self.password, local: Some(local) };
+        let server = Postgres::of(local, port, self.password);
         server.launch()?;
         if let Some(password) = &server.password {
             server.sql(&format!("ALTER ROLE {SUPERUSER} PASSWORD '{}'", password.replace('\'', "''")))?;
@@ -134,7 +131,9 @@ impl Builder {
             text.push_str(line);
             text.push('\n');
         }
-        text + &format!("local all all trust\nhost all all 127.0.0.1/32 {method}\nhost all all ::1/128 {method}\n")
+        text + &format!(
+            "local all,replication all trust\nhost all all 127.0.0.1/32 {method}\nhost all all ::1/128 {method}\n"
+        )
     }
 
     fn settings_file(&self, sockets: &Path, port: u16) -> String {
@@ -189,6 +188,35 @@ impl Postgres {
         let port = config.get_ports().first().copied().unwrap_or(5432);
         let password = config.get_password().map(|p| String::from_utf8_lossy(p).into_owned());
         Ok(Postgres { config, host, port, password, local: None })
+    }
+
+    fn of(local: Local, port: u16, password: Option<String>) -> Postgres {
+        let socket = local.directory.path().display().to_string();
+        let mut config = Config::new();
+        config.host(&socket).port(port).user(SUPERUSER).dbname(SUPERUSER).connect_timeout(START_LIMIT);
+        Postgres { config, host: "127.0.0.1".into(), port, password, local: Some(local) }
+    }
+
+    /// A new server that follows this one, which must be ours, until [`Postgres::promote`].
+    pub fn standby(&self) -> io::Result<Postgres> {
+        let theirs = self.local()?;
+        let directory = tempfile::Builder::new().prefix("weir-postgres-").tempdir()?;
+        let cluster = theirs.cluster.at(directory.path().join("data"));
+        account::own(directory.path(), cluster.account, 0o755)?;
+        cluster.follow(theirs.directory.path(), self.port)?;
+        let port = process::free_port()?;
+        let file = cluster.data().join("postgresql.conf");
+        let own = format!("port = {port}\nunix_socket_directories = '{}'\n", directory.path().display());
+        fs::write(&file, fs::read_to_string(&file)? + &own)?;
+        let local = Local { cluster, certificates: theirs.certificates.clone(), process: Mutex::new(None), directory };
+        let server = Postgres::of(local, port, self.password.clone());
+        server.launch()?;
+        Ok(server)
+    }
+
+    /// Makes a server of its own of a standby.
+    pub fn promote(&self) -> io::Result<()> {
+        self.sql("SELECT pg_promote()").map(drop)
     }
 
     /// `postgresql://user[:password]@host:port/database` of the superuser and its database.

@@ -35,7 +35,6 @@ const UNPROVOKED: &[&str] = &[
     "postgres.snapshot",
     "postgres.spill",
     "postgres.two-phase",
-    "postgres.version",
     "signal.hook",
     "sink.thread",
     "stdout.closed",

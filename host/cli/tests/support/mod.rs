@@ -93,8 +93,19 @@ impl Weir {
         self.wait()
     }
     pub fn ask_to_stop(&self) {
-        let pid = self.child.id().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
+        self.signal("-TERM");
+    }
+    /// `-STOP` and `-CONT`: it is held, and goes on.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().expect("kill");
+        assert!(status.success(), "kill {name}: {status}");
+    }
+    /// What it has in memory now (`VmRSS`) or had at most (`VmHWM`), in bytes.
+    pub fn memory(&self, which: &str) -> u64 {
+        let status = read(Path::new(&format!("/proc/{}/status", self.child.id())));
+        let line = status.lines().find_map(|l| l.strip_prefix(which)?.strip_prefix(':')).expect("a running weir");
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("kB");
+        kilobytes * 1024
     }
     pub fn wait(mut self) -> std::process::ExitStatus {
         wait_for("weir ends", Duration::from_secs(120), || self.child.try_wait().expect("a status"))

@@ -20,6 +20,8 @@ pub struct Config {
     pub connect: ConnectOptions,
     pub slot: String,
     pub drop_slot: bool,
+    /// standbys keep the slot
+    pub failover: bool,
     pub publication: String,
     pub autocreate: Autocreate,
     pub via_root: bool,
@@ -85,6 +87,7 @@ impl Config {
         Ok(Config {
             slot,
             drop_slot: settings.flag(&KEYS, "slot.drop.on.stop")?,
+            failover: settings.flag(&KEYS, "slot.failover")?,
             publication: required("publication.name")?,
             autocreate: autocreate.unwrap_or(Autocreate::AllTables),
             via_root: settings.flag(&KEYS, "publish.via.partition.root")?,

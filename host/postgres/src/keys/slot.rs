@@ -19,6 +19,13 @@ pub const WORKING: &[Key] = &[
     )
     .default("false")
     .group(SLOT),
+    Key::new(
+        "slot.failover",
+        KeyType::Boolean,
+        "Standbys keep the slot, when it is made here; PostgreSQL 17 and newer.",
+    )
+    .default("false")
+    .group(SLOT),
     Key::new("publication.name", KeyType::String, "The publication.").default("dbz_publication").group(SLOT),
     Key::new("publication.autocreate.mode", KeyType::String, "What to publish where there is no such publication.")
         .default("all_tables")
@@ -90,8 +97,6 @@ pub const OTHERS: &[Key] = rows! { SLOT:
         => "nobody waits for it";
     refused "flush.lsn.source" Boolean "true" "Whether the server is told what it may forget."
         => "remove it: the server is told what is stored, and nothing else";
-    refused "slot.failover" Boolean "false" "Whether standbys keep the slot."
-        => "make the slot yourself: SELECT pg_create_logical_replication_slot('…', 'pgoutput', failover => true)";
     refused "xmin.fetch.interval.ms" Long "0" "How often the slot's xmin is asked for."
         => "remove it: `source.xmin` is null; SELECT xmin FROM pg_replication_slots shows it";
     refused "replica.identity.autoset.values" String - "Replica identities to be set."
