@@ -102,14 +102,9 @@ fn kill_at(name: &str, time: &str, way: Way) -> u64 {
         let left = place.path(&format!("data/spill/w/{database}-1.spill"));
         std::fs::write(left, "frames").expect("a file");
     }
-    let weir = place.start("p.toml");
-    postgres.sql_in(&database, "INSERT INTO zoo VALUES (99, 1)").expect("the last change");
-    wait_for("the last change", LIMIT, || {
-        witness.look();
-        (witness.has("w.public.zoo", 99) && weir.log().contains("the snapshot is complete")).then_some(())
+    witness.finish(&place, || {
+        postgres.sql_in(&database, "INSERT INTO zoo VALUES (99, 1)").expect("the last change");
     });
-    assert!(weir.stop().success());
-    witness.look();
     witness.compare(postgres, &database);
     assert!(!place.path("data/spill/w").read_dir().is_ok_and(|mut d| d.next().is_some()), "{name}: a file is left");
     witness.again
@@ -195,14 +190,9 @@ fn nothing_is_lost_at_random() {
         weir.kill();
         stored += u32::from(witness.death(&place, "w"));
     }
-    let weir = place.start("p.toml");
-    postgres.sql_in(&database, "INSERT INTO zoo VALUES (99, 1)").expect("the last change");
-    wait_for("the last change", LIMIT, || {
-        witness.look();
-        (witness.has("w.public.zoo", 99) && weir.log().contains("the snapshot is complete")).then_some(())
+    witness.finish(&place, || {
+        postgres.sql_in(&database, "INSERT INTO zoo VALUES (99, 1)").expect("the last change");
     });
-    assert!(weir.stop().success());
-    witness.look();
     witness.compare(postgres, &database);
     let changes = i * COUNTERS;
     println!(

@@ -2,12 +2,13 @@
 //! a stored offset covers them.
 #![allow(dead_code)] // each test uses its part
 
-use crate::support::Place;
+use crate::support::{Place, wait_for};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
+use std::time::Duration;
 use weir_testkit::Postgres;
 
 /// Rows whose `n` grows by one with every round: a gap is a lost change.
@@ -47,7 +48,8 @@ pub struct Witness {
     covered: u64,
     /// tables of which the stored offset says that they are read
     finished: Vec<String>,
-    /// that of the server's own, by its last offset
+    /// the stored offset says that no snapshot is to be read any more
+    is_complete: bool,
     pub lines: u64,
     /// changes of counters that came again
     pub again: u64,
@@ -55,7 +57,16 @@ pub struct Witness {
 
 impl Witness {
     pub fn of(records: PathBuf) -> Witness {
-        Witness { records, at: 0, rows: BTreeMap::new(), covered: 0, finished: vec![], lines: 0, again: 0 }
+        Witness {
+            records,
+            at: 0,
+            rows: BTreeMap::new(),
+            covered: 0,
+            finished: vec![],
+            is_complete: false,
+            lines: 0,
+            again: 0,
+        }
     }
 
     /// The tables that rounds are about.
@@ -130,9 +141,30 @@ impl Witness {
             None => vec![],
         };
         // that of a snapshot that has just begun covers nothing
-        let is_complete = offset["snapshot_completed"] != false;
-        self.covered = offset["lsn_last_commit"].as_u64().filter(|_| is_complete).unwrap_or(self.covered);
+        self.is_complete = offset.is_object() && offset["snapshot_completed"] != false;
+        self.covered = offset["lsn_last_commit"].as_u64().filter(|_| self.is_complete).unwrap_or(self.covered);
         offset.is_object()
+    }
+
+    /// Starts weir again, and reads until it has the last change, and all of a snapshot that was cut off: changes of the time before
+    /// it come first.
+    pub fn finish(&mut self, place: &Place, last: impl FnOnce()) {
+        let log = || crate::support::read(&place.path("weir.log"));
+        let before = log().len();
+        let weir = place.start("p.toml");
+        last();
+        // as long as records come: after many short lives much is left to do
+        while !(self.has("w.public.zoo", 99)
+            && (self.is_complete || log()[before..].contains("the snapshot is complete")))
+        {
+            let (lines, length) = (self.lines, log().len());
+            wait_for("records", Duration::from_secs(60), || {
+                self.look();
+                (self.lines > lines || log().len() > length).then_some(())
+            });
+        }
+        assert!(weir.stop().success());
+        self.look();
     }
 
     pub fn has(&self, topic: &str, id: u64) -> bool {
