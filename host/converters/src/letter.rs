@@ -106,21 +106,6 @@ fn untyped() -> Type {
     Type { schemaless: true, ..Type::new(Kind::Any).optional(true) }
 }
 
-const KINDS: [Kind; 12] = [
-    Kind::Boolean,
-    Kind::Int8,
-    Kind::Int16,
-    Kind::Int32,
-    Kind::Int64,
-    Kind::Float32,
-    Kind::Float64,
-    Kind::Text,
-    Kind::Bytes,
-    Kind::Array,
-    Kind::Map,
-    Kind::Struct,
-];
-
 fn read_type(json: &Tree, depth: usize) -> Result<Type, String> {
     if depth > DEEPEST {
         return Err(format!("its schema is more than {DEEPEST} levels deep"));
@@ -129,8 +114,7 @@ fn read_type(json: &Tree, depth: usize) -> Result<Type, String> {
         return Ok(untyped());
     }
     let text = |key: &str| json.get(key).and_then(Tree::as_str);
-    let kind =
-        KINDS.into_iter().find(|k| Some(k.json_name()) == text("type")).ok_or("its schema is of no known type")?;
+    let kind = text("type").and_then(Kind::of_json_name).ok_or("its schema is of no known type")?;
     let child = |key: &str| json.get(key).map_or(Ok(untyped()), |s| read_type(s, depth + 1));
     let mut ty = match kind {
         Kind::Array => Type::array(child("items")?),

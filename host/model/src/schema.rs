@@ -82,6 +82,24 @@ impl Kind {
             Kind::Any => "any",
         }
     }
+    /// The kind that a schema of JsonConverter's calls so.
+    pub fn of_json_name(name: &str) -> Option<Kind> {
+        const ALL: [Kind; 12] = [
+            Kind::Boolean,
+            Kind::Int8,
+            Kind::Int16,
+            Kind::Int32,
+            Kind::Int64,
+            Kind::Float32,
+            Kind::Float64,
+            Kind::Text,
+            Kind::Bytes,
+            Kind::Array,
+            Kind::Map,
+            Kind::Struct,
+        ];
+        ALL.into_iter().find(|kind| kind.json_name() == name)
+    }
     pub const fn is_int(self) -> bool {
         matches!(self, Kind::Int8 | Kind::Int16 | Kind::Int32 | Kind::Int64)
     }

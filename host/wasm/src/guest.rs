@@ -297,7 +297,7 @@ impl Guest {
         }
         let (base, own) = (work.bound.base, &known.own_added);
         let layout = |l: u32| if l < base { Some(l) } else { own.get((l - base) as usize).copied() };
-        let part = Part::read(said, &work.bound.said, rows, &self.step, layout, &mut self.typed);
+        let part = Part::read(said, &work.bound.said, rows, &self.step, layout, self.limits.lifted, &mut self.typed);
         self.shapes.keep(work.shape, kept, usize::MAX);
         part
     }
@@ -336,6 +336,12 @@ impl Guest {
     fn again(&mut self, work: &Work, at: &[u32], time: Option<Duration>, whole: &mut Whole) -> Result<(), Error> {
         let rows: Vec<(u16, u32)> = at.iter().filter_map(|i| work.rows.get(*i as usize).copied()).collect();
         match self.attempt(work, &rows, time)? {
+            // Invariant 7: a batch that is cut up may keep no more than one that is not
+            Ok(part) if whole.bytes() + part.bytes > self.limits.lifted => {
+                let most = self.limits.lifted;
+                let stop = Stop::Output(format!("columns of more than the {most} bytes that may be kept of a batch"));
+                whole.fail(at, &Failure::new(stop.code(), stop.message(&self.step, "apply")));
+            }
             Ok(part) => whole.push(at, part),
             Err(refused) => self.rescue(work, at, refused, whole)?,
         }
@@ -376,7 +382,7 @@ impl Guest {
 
     /// The numbers that layouts have in this program: those that were added since it was made are added to it now.
     fn applied(&self, work: &Work, part: Part) -> Result<Applied, Error> {
-        let Part { rows, layouts, columns, errors, logs } = part;
+        let Part { rows, layouts, columns, errors, logs, .. } = part;
         let mut added = vec![];
         let highest = layouts.iter().max().copied().unwrap_or(0);
         let step = work.calls.get(work.rows.first().map_or(0, |r| r.0 as usize)).map(|c| c.step);

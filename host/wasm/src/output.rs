@@ -1,7 +1,7 @@
 //! What `apply` hands back, checked as a whole.
 
 use crate::compute::{self, append};
-use crate::{binding, typed_json, wit};
+use crate::{binding, typed_json, weight, wit};
 use weir_model::{Binding, Column, Failure, Name};
 
 /// A checked output, or several of them put together. Layouts are numbered as the shape numbers them.
@@ -10,6 +10,8 @@ pub(crate) struct Part {
     pub rows: Option<Vec<u32>>,
     pub layouts: Vec<u32>,
     pub columns: Vec<Column>,
+    /// of the columns
+    pub bytes: usize,
     pub errors: Vec<(u32, Failure)>,
     /// what was logged while a row failed
     pub logs: Vec<(u32, Name)>,
@@ -20,6 +22,7 @@ pub(crate) struct Whole {
     rows: Vec<u32>,
     layouts: Vec<u32>,
     columns: Vec<Column>,
+    bytes: usize,
     errors: Vec<(u32, Failure)>,
     logs: Vec<(u32, Name)>,
 }
@@ -27,13 +30,14 @@ pub(crate) struct Whole {
 // === impl Part ===
 
 impl Part {
-    /// `layout`: the shape's number for a guest's one. Err: malformed; holds no value.
+    /// `layout`: the shape's number for a guest's one. `most`: bytes of columns. Err: malformed; holds no value.
     pub fn read(
         said: wit::Output,
         binding: &Binding,
         rows: usize,
         step: &str,
         layout: impl Fn(u32) -> Option<u32>,
+        most: usize,
         typed: &mut typed_json::Reader,
     ) -> Result<Part, String> {
         if let Some(chosen) = &said.rows {
@@ -62,6 +66,10 @@ impl Part {
             }
             errors.push((e.row, binding::failure(&e.failure)))
         }
+        let bytes = said.columns.iter().map(weight::column).fold(0, usize::saturating_add);
+        if bytes > most {
+            return Err(format!("columns of {bytes} bytes, and {most} may be kept of a batch"));
+        }
         let (mut columns, mut bad) = (Vec::with_capacity(binding.computes.len()), vec![]);
         for (i, (column, compute)) in said.columns.into_iter().zip(&binding.computes).enumerate() {
             let read = compute::read(column, compute, count, typed, &mut bad);
@@ -73,7 +81,7 @@ impl Part {
             }
         }
         once(&mut errors);
-        Ok(Part { rows: said.rows, layouts, columns, errors, logs: vec![] })
+        Ok(Part { rows: said.rows, layouts, columns, bytes, errors, logs: vec![] })
     }
 
     /// Notes what was logged in the call that made this part; lines of a call that failed several rows are about none of them alone.
@@ -86,7 +94,14 @@ impl Part {
     /// Every one of `rows` rows failed.
     pub fn failed(rows: usize, computes: usize, failure: &Failure) -> Part {
         let errors = (0..rows as u32).map(|r| (r, failure.clone())).collect();
-        Part { rows: Some(vec![]), layouts: vec![], columns: vec![Column::Null; computes], errors, logs: vec![] }
+        Part {
+            rows: Some(vec![]),
+            layouts: vec![],
+            columns: vec![Column::Null; computes],
+            bytes: 0,
+            errors,
+            logs: vec![],
+        }
     }
 }
 
@@ -101,11 +116,12 @@ fn once(errors: &mut Vec<(u32, Failure)>) {
 impl Whole {
     pub fn new(computes: usize) -> Self {
         let columns = vec![Column::Null; computes];
-        Whole { rows: vec![], layouts: vec![], columns, errors: vec![], logs: vec![] }
+        Whole { rows: vec![], layouts: vec![], columns, bytes: 0, errors: vec![], logs: vec![] }
     }
 
     /// A part that was made of the rows `at`, which follow those of all parts before.
     pub fn push(&mut self, at: &[u32], part: Part) {
+        self.bytes += part.bytes;
         let before = self.rows.len();
         let place = |r: &u32| at.get(*r as usize).copied();
         match &part.rows {
@@ -124,6 +140,11 @@ impl Whole {
         self.errors.extend(part.errors.into_iter().filter_map(|(r, f)| Some((place(&r)?, f))));
     }
 
+    /// Of columns so far.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub fn fail(&mut self, at: &[u32], failure: &Failure) {
         self.errors.extend(at.iter().map(|r| (*r, failure.clone())));
     }
@@ -137,7 +158,7 @@ impl Whole {
 
     pub fn into_part(mut self) -> Part {
         once(&mut self.errors);
-        let Whole { rows, layouts, columns, errors, logs } = self;
-        Part { rows: Some(rows), layouts, columns, errors, logs }
+        let Whole { rows, layouts, columns, bytes, errors, logs } = self;
+        Part { rows: Some(rows), layouts, columns, bytes, errors, logs }
     }
 }

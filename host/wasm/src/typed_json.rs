@@ -125,21 +125,7 @@ fn ty(json: &Json, depth: usize) -> Result<Type, String> {
         return if json.is_null() { Ok(scalar::untyped()) } else { Err("a schema that is no object".into()) };
     };
     let text = |key: &str| schema.get(key).and_then(Json::as_str);
-    let kinds = [
-        Kind::Boolean,
-        Kind::Int8,
-        Kind::Int16,
-        Kind::Int32,
-        Kind::Int64,
-        Kind::Float32,
-        Kind::Float64,
-        Kind::Text,
-        Kind::Bytes,
-        Kind::Array,
-        Kind::Map,
-        Kind::Struct,
-    ];
-    let kind = kinds.into_iter().find(|k| Some(k.json_name()) == text("type")).ok_or("a schema of an unknown type")?;
+    let kind = text("type").and_then(Kind::of_json_name).ok_or("a schema of an unknown type")?;
     let child = |key: &str| schema.get(key).map_or(Ok(scalar::untyped()), |s| ty(s, depth + 1));
     let mut bare = match kind {
         Kind::Array => Type::array(child("items")?),

@@ -1,6 +1,6 @@
-//! How much of the host's memory a guest's bindings keep, roughly: texts, trees and values, and a little for each entry.
+//! How much of the host's memory a guest's bindings and columns take, roughly: texts, trees and values, and a little for each entry.
 
-use crate::wit::{Annotation, Binding, Compute, Constant, Edit, Field, Scalar, Source, Verdict};
+use crate::wit::{Annotation, Binding, Column, Compute, Constant, Edit, Field, Scalar, Source, Verdict};
 
 /// Bytes of one entry beside its texts.
 const ENTRY: usize = 64;
@@ -17,6 +17,21 @@ pub(crate) fn binding(b: &Binding) -> usize {
 
 pub(crate) fn layout(edits: &[Edit]) -> usize {
     ENTRY + edits.iter().map(edit).sum::<usize>()
+}
+
+/// Bytes of a column as it is kept: a dictionary's words are written out row by row, however often they are named.
+pub(crate) fn column(c: &Column) -> usize {
+    match c {
+        Column::Null => 0,
+        Column::Boolean(c) => c.values.len(),
+        Column::Int(c) => size_of_val(c.values.as_slice()),
+        Column::Float(c) => size_of_val(c.values.as_slice()),
+        Column::Text(c) | Column::Bytes(c) => c.data.len(),
+        Column::Dictionary(c) => {
+            let word = |code: &u32| c.values.get(*code as usize).map_or(0, String::len);
+            c.codes.iter().map(word).fold(0, usize::saturating_add)
+        }
+    }
 }
 
 fn edit(e: &Edit) -> usize {

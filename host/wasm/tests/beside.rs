@@ -84,6 +84,7 @@ const HOSTILE: &[Hostile] = &[
     hostile("added-many", "adds layouts without end", "guest.output"),
     hostile("huge", "hands back 20 MiB of edits", "guest.output"),
     hostile("huge-text", "hands back a text of 20 MiB", "guest.output"),
+    hostile("huge-word", "hands back one word of 1 MiB for every row", "guest.output"),
     hostile("huge-list", "hands back a list of five million layouts", "guest.output"),
     hostile("huge-error", "fails a row in eight million letters", "guest.output"),
     hostile("leak", "forgets 10 MiB for each batch", ""),

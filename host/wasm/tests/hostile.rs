@@ -108,6 +108,23 @@ fn more_than_may_be_lifted_fails_its_row() {
 }
 
 #[test]
+fn a_batch_keeps_no_more_for_being_cut_up() {
+    let stream = stream(1, "orders");
+    let rows: Vec<_> = (0..20).map(|i| Some(if i % 2 == 0 { "poison" } else { "calm" })).collect();
+    // three texts of 20 MiB are less than 64 MiB, and what is small fits beside them
+    let mut bound = Bound::new(transform("hostile", &[("mode", "huge-text")], limits("")), &stream).unwrap();
+    let applied = bound.apply(&batch(&stream, &rows)).unwrap();
+    assert_eq!(applied.errors.iter().map(|e| e.0).collect::<Vec<_>>(), [6, 8, 10, 12, 14, 16, 18]);
+    assert!(applied.errors.iter().all(|e| &*e.1.code == "guest.output"));
+    // a word is written out for each row that names it
+    let mut bound = Bound::new(transform("hostile", &[("mode", "huge-word")], limits("")), &stream).unwrap();
+    assert!(bound.apply(&batch(&stream, &rows)).unwrap().errors.is_empty(), "20 MiB");
+    let applied = bound.apply(&batch(&stream, &[Some("calm"); 100])).unwrap();
+    assert_eq!(applied.errors.len(), 50, "the second half of what is too much as a whole");
+    assert!(applied.errors.iter().all(|e| &*e.1.code == "guest.output"));
+}
+
+#[test]
 fn rows_that_a_guest_fails_have_its_own_code() {
     let errors = poisoned("error");
     assert_eq!(errors, [(2, "org.example.Refused".to_string(), "not this row".to_string())]);

@@ -146,7 +146,7 @@ fn no_file_tells_of_a_machine() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
-/// Whether an absolute path begins so; `https://host/root/` and `a/work/` are none.
+/// Whether an absolute path begins so; one behind a host's name, or inside of a relative path, is none.
 fn machine(line: &str, folder: &str) -> bool {
     line.match_indices(folder).any(|(at, _)| {
         let before = line[..at].chars().next_back();

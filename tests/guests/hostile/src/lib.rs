@@ -198,6 +198,7 @@ impl Guest for Hostile {
             }
             "lie-topic" => layout = vec![Edit::Topic(Source::Input(value))],
             "int8" => compute.type_ = of(Kind::Int8),
+            "huge-word" => compute.as_ = Repr::Dictionary,
             "ordered" => ordered = true,
             _ => {}
         }
@@ -221,6 +222,11 @@ impl Guest for Hostile {
         if mode == "int8" {
             let values = texts.iter().map(|t| if **t == *poison { 300 } else { t.len() as i64 }).collect();
             out.columns.push(Column::Int(Ints { valid: vec![], values }));
+            return Ok(out);
+        }
+        if mode == "huge-word" {
+            let codes = Codes { valid: vec![], codes: vec![0; rows as usize], values: vec!["x".repeat(1 << 20)] };
+            out.columns.push(Column::Dictionary(codes));
             return Ok(out);
         }
         let mut column = blobs(&texts);

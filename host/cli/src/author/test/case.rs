@@ -12,7 +12,7 @@ use weir_api::Error;
 pub struct Case {
     #[serde(skip)]
     pub path: PathBuf,
-    /// for people
+    /// for people who read the file; a case that has one is read all the same
     #[allow(dead_code)]
     description: Option<String>,
     #[serde(default)]
