@@ -50,6 +50,8 @@ struct Run {
     products: Arc<Stream>,
     product_changes: Arc<Stream>,
     orders: Arc<Stream>,
+    /// of `orders`, which the shop may be ahead of
+    has_coupons: bool,
     began: Instant,
     began_at: u64,
     /// batches to use again
@@ -114,18 +116,16 @@ impl Generator {
     fn changes(&self, run: &mut Run, most: u64, window: &mut Window) -> Position {
         let mut wire = Wire::default();
         let now = now_ns();
+        let has_coupons = run.shop.has_coupons();
+        if has_coupons != run.has_coupons {
+            (run.orders, run.has_coupons) = (self.orders(&run.shop), has_coupons);
+        }
         let (orders, products) = (run.orders.clone(), run.product_changes.clone());
         let mut batches = vec![run.batch(&orders, now), run.batch(&products, now)];
-        let mut has_coupons = run.shop.has_coupons();
         for _ in 0..most {
             if run.shop.has_coupons() != has_coupons {
                 // the schema changed: rows from here on belong to another stream, in a window of their own
-                run.orders = self.orders(&run.shop);
-                if batches.iter().any(|b| !b.rows.is_empty()) {
-                    break;
-                }
-                has_coupons = true;
-                batches = vec![run.batch(&run.orders.clone(), now), run.batch(&products, now)];
+                break;
             }
             let at = clock(&run.shop);
             let position = run.shop.event + 1;
@@ -229,6 +229,7 @@ impl Source for Generator {
             products: stream(Which::Products, Op::Read),
             product_changes: stream(Which::Products, Op::Change),
             orders: self.orders(&shop),
+            has_coupons: shop.has_coupons(),
             began: Instant::now(),
             began_at: event,
             shop,
@@ -302,4 +303,40 @@ impl Run {
 
 fn now_ns() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The widths of the orders, window by window, where each window takes `most` changes.
+    fn widths(most: usize) -> Vec<(u64, usize)> {
+        let settings = Settings::new([("snapshot.mode", "no_data"), ("rate", "0"), ("rows", "100")]);
+        let mut source = open(&settings, "shop").unwrap();
+        source.start(None).unwrap();
+        let (mut window, mut seen) = (Window::default(), vec![]);
+        let limit = Limit { rows: most, bytes: 1 << 20 };
+        while let Poll::Window(_) = source.poll(Duration::ZERO, limit, &mut window).unwrap() {
+            let orders = &window.batches[0];
+            for row in &orders.rows {
+                let rows = u32::from(row.present & BEFORE != 0) + u32::from(row.present & AFTER != 0);
+                assert!(rows > 0);
+                seen.push((row.position, orders.stream.width));
+            }
+            let cells: usize = orders.rows.iter().map(|r| (r.present & (BEFORE | AFTER)).count_ones() as usize).sum();
+            assert_eq!(orders.cells.len(), cells * orders.stream.width);
+            window.runs.clear();
+        }
+        seen
+    }
+
+    /// A window that ends right before the schema changes left the rows behind it in the old shape.
+    #[test]
+    fn the_schema_changes_at_its_event_wherever_windows_end() {
+        let whole = widths(100);
+        assert!(whole.iter().all(|(event, width)| *width == if *event > 40 { 8 } else { 7 }), "{whole:?}");
+        for most in 1..=45 {
+            assert_eq!(widths(most), whole, "{most} a window");
+        }
+    }
 }
