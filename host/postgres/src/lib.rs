@@ -17,6 +17,7 @@ mod hstore;
 mod in_progress;
 mod intake;
 mod keys;
+mod offset;
 mod options;
 pub mod pgoutput;
 mod printed;

@@ -12,11 +12,12 @@ use crate::catalogue;
 use crate::config::Config;
 use crate::continuity;
 use crate::in_progress::spill;
+use crate::offset;
 use crate::pgoutput::Place;
 use crate::publication::{self, Autocreate};
 use crate::retained::Retained;
-use crate::slot::{self, New, Slot, parse_lsn};
-use crate::snapshot::{self, Finished, Read, Snapshot, Way};
+use crate::slot::{self, New, Slot};
+use crate::snapshot::{self, Read, Snapshot, Way};
 use crate::streaming::{Streaming, now_ns};
 use crate::{ConnectOptions, Connection};
 use std::time::{Duration, Instant};
@@ -57,9 +58,6 @@ enum State {
 }
 
 const IN_USE: &str = "postgres.slot-in-use";
-/// The key of an offset that holds what of a snapshot is finished.
-const FINISHED: &str = "snapshot_finished";
-
 /// Opens the source; nothing is connected before `start`.
 pub fn open(settings: &Settings) -> Result<Box<dyn Source>, Error> {
     Ok(Box::new(Postgres {
@@ -90,7 +88,7 @@ impl Postgres {
             // said before a snapshot is read in vain
             return Err(in_use(&config.slot, pid));
         }
-        let (stored, mode) = (offset.and_then(place), config.snapshot.mode);
+        let (stored, mode) = (offset.and_then(offset::place), config.snapshot.mode);
         let place = self.place(&mut sql, stored, slot.as_ref());
         let wants_snapshot = match &place {
             _ if mode.always => true,
@@ -164,9 +162,9 @@ impl Postgres {
         failpoint::reach(Point::SlotMade);
         let lsn = created.consistent_point;
         // what consumers have is of use where the log from there on is
-        let known = offset.and_then(known).filter(|k| streams && k.complete <= lsn);
+        let known = offset.and_then(offset::known).filter(|k| streams && k.complete <= lsn);
         let known = known.filter(|k| slot.is_some_and(|s| s.confirmed <= k.complete));
-        let finished = known.and(offset).and_then(finished).unwrap_or_default();
+        let finished = known.and(offset).and_then(offset::finished).unwrap_or_default();
         info!(tables = tables.len(), lsn, finished = finished.tables.len(), "reading the snapshot");
         let plan = snapshot::Plan {
             connect: config.connect.clone(),
@@ -362,57 +360,13 @@ fn in_use(slot: &str, pid: u32) -> Error {
         ))
 }
 
-/// The place of a stored offset; None: its snapshot is not complete.
-fn place(offset: &Offset) -> Option<Place> {
-    let snapshot = offset.get("snapshot").is_some_and(|v| v.as_bool() == Some(true) || v.is_string());
-    match snapshot && offset.get("snapshot_completed").and_then(|v| v.as_bool()) != Some(true) {
-        true => None,
-        false => known(offset),
-    }
-}
-
-/// What consumers have of a snapshot that is not complete.
-fn finished(offset: &Offset) -> Option<Finished> {
-    match place(offset) {
-        Some(_) => None,
-        None => serde_json::from_str(offset.get(FINISHED)?.as_str()?).ok(),
-    }
-}
-
-/// What consumers have seen the changes up to: a stored offset of ours, or one that Debezium wrote (`lsn`, `lsn_commit`, `lsn_proc`).
-fn known(offset: &Offset) -> Option<Place> {
-    let number = |key: &str| offset.get(key).and_then(|v| v.as_u64().or_else(|| v.as_str().and_then(parse_lsn)));
-    let complete = number("lsn_commit").or_else(|| number("lsn_proc")).or_else(|| number("lsn"))?;
-    let (within, rows) = (number("lsn_within").unwrap_or(0), number("lsn_events_processed").unwrap_or(0));
-    Some(Place { complete, within, rows, last_commit: number("lsn_last_commit").unwrap_or(0) })
-}
-
 impl Source for Postgres {
     fn partition(&self) -> Offset {
         [("server".to_string(), self.config.naming.prefix.clone().into())].into_iter().collect()
     }
 
     fn offset(&self, position: &Position) -> Offset {
-        let [complete, within, rows, last_commit] = position.0;
-        let mut offset = Offset::new();
-        let mut put = |key: &str, n: u64| offset.insert(key.into(), n.into());
-        put("lsn", complete);
-        put("lsn_proc", complete);
-        put("lsn_commit", complete);
-        put("lsn_last_commit", last_commit);
-        if within > 0 {
-            put("lsn_within", within);
-            put("lsn_events_processed", rows);
-        }
-        if let Some(finished) = self.way().and_then(|way| way.finished(position)) {
-            offset.insert("snapshot".into(), "INITIAL".into());
-            offset.insert("snapshot_completed".into(), false.into());
-            // a text, for an offset of Connect's holds nothing but plain values
-            if let Ok(text) = serde_json::to_string(&finished) {
-                offset.insert(FINISHED.into(), text.into());
-            }
-        }
-        offset
+        offset::write(position, self.way().and_then(|way| way.finished(position)).as_ref())
     }
 
     fn start(&mut self, offset: Option<&Offset>) -> Result<(), Error> {

@@ -17,6 +17,8 @@ struct Pool {
     filled: Instant,
     /// since the last line that was written
     suppressed: u64,
+    /// since that was asked last
+    held_back: u64,
 }
 
 /// Where the lines of one instance go.
@@ -37,7 +39,7 @@ impl Dam {
     /// So many lines a second, and ten times as many at once.
     pub fn new(rate: u32) -> Self {
         let rate = f64::from(rate);
-        Dam(Arc::new(Mutex::new(Pool { rate, left: rate * 10.0, filled: Instant::now(), suppressed: 0 })))
+        Dam(Arc::new(Mutex::new(Pool { rate, left: rate * 10.0, filled: Instant::now(), suppressed: 0, held_back: 0 })))
     }
 
     /// How many lines were held back before this one; None: this one is too.
@@ -50,10 +52,16 @@ impl Dam {
         pool.filled = now;
         if pool.left < 1.0 {
             pool.suppressed += 1;
+            pool.held_back += 1;
             return None;
         }
         pool.left -= 1.0;
         Some(std::mem::take(&mut pool.suppressed))
+    }
+
+    /// Lines that were held back since this was asked last.
+    pub fn held_back(&self) -> u64 {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).held_back)
     }
 }
 
@@ -145,5 +153,6 @@ mod tests {
         assert!((10..20).contains(&written), "{written}");
         let dam = Dam::new(0);
         assert!((0..1000).all(|_| dam.pass().is_none()));
+        assert_eq!((dam.held_back(), dam.held_back()), (1000, 0));
     }
 }

@@ -109,7 +109,24 @@ fn blobs(rows: &[Vec<u8>]) -> Blobs {
 
 impl Guest for Hostile {
     fn describe() -> Manifest {
-        Manifest { summary: "breaks its contract".into(), options: vec![] }
+        let option = |name: &str, default: Option<&str>, doc: &str| OptionDef {
+            name: name.into(),
+            type_: OptionType::Text,
+            required: false,
+            default: default.map(str::to_owned),
+            importance: Importance::High,
+            width: Width::Medium,
+            group: None,
+            order: 0,
+            label: name.into(),
+            doc: doc.into(),
+            one_of: vec![],
+        };
+        let options = vec![
+            option("mode", None, "How it breaks it."),
+            option("word", Some("poison"), "The `status` of the rows at which it does."),
+        ];
+        Manifest { summary: "breaks its contract".into(), options }
     }
 
     fn check(options: Vec<(String, Option<String>)>) -> Vec<Problem> {

@@ -13,8 +13,8 @@ pub struct Case {
     #[serde(skip)]
     pub path: PathBuf,
     /// for people who read the file; a case that has one is read all the same
-    #[allow(dead_code)]
-    description: Option<String>,
+    #[serde(rename = "description")]
+    _description: Option<String>,
     #[serde(default)]
     pub options: Map<String, Value>,
     /// what the time is, ms since the epoch

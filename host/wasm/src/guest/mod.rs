@@ -1,7 +1,9 @@
 //! A guest as a step of a chain: what it says of shapes is kept, its rows are handed over a batch at a time, and an instance that
 //! was spoiled is replaced.
 
-use crate::courtesy;
+mod rescue;
+
+use crate::courtesy::Courtesy;
 use crate::form::Form;
 use crate::gather::{Scoop, fill};
 use crate::instance::{Instance, Stop};
@@ -41,6 +43,7 @@ pub(crate) struct Guest {
     recycled: u64,
     /// when that was told last
     told: Option<Instant>,
+    courtesy: Courtesy,
 }
 
 /// Rows that did not come back.
@@ -64,9 +67,6 @@ struct Work<'a> {
 
 /// Guests that leak are told of so often.
 const TELL: Duration = Duration::from_secs(60);
-
-/// A batch that is cut up after timeouts costs at most so many times the limit of one call; what is left then fails.
-const MOST_TIMES: u32 = 10;
 
 // === impl Guest ===
 
@@ -101,7 +101,16 @@ impl Guest {
             fresh,
             recycled,
             told,
+            courtesy: Courtesy::new(),
         })
+    }
+
+    /// Tells of time that the guest wasted.
+    fn wasted(&mut self, time: Duration) {
+        if self.courtesy.wasted(time) {
+            let step = &self.step;
+            warn!(%step, "a guest wastes time beyond its limits: this pipeline gives way to others from now on")
+        }
     }
 
     /// An instance; a fresh one if need be. Err: it cannot be started or configured any more.
@@ -216,11 +225,9 @@ impl Guest {
 
     /// Lets an instance go whose memory has grown too big, for memory of a guest never shrinks; what a stateful one knows is worth
     /// more.
-    fn recycle(&mut self) {
-        let Some(used) = self.instance.as_ref().map(Instance::used).filter(|_| !self.is_ordered) else { return };
-        if used <= self.limits.recycle_at(self.fresh) {
-            return;
-        }
+    fn recycle(&mut self) -> bool {
+        let used = self.instance.as_ref().map(Instance::used).filter(|_| !self.is_ordered);
+        let Some(used) = used.filter(|used| *used > self.limits.recycle_at(self.fresh)) else { return false };
         self.instance = None;
         self.recycled += 1;
         if self.told.is_none_or(|at| at.elapsed() >= TELL) {
@@ -228,6 +235,7 @@ impl Guest {
             let (step, used, fresh, recycled) = (&self.step, used >> 10, self.fresh >> 10, self.recycled);
             warn!(%step, recycled, "the guest leaks: it began with {fresh} KiB of memory, has {used} KiB and is begun anew");
         }
+        true
     }
 
     /// Hands rows over once. Outer Err: the transform cannot go on.
@@ -249,12 +257,14 @@ impl Guest {
         let Some(instance) = &mut self.instance else {
             return Ok(Err(Refused::Stop(Stop::Trap("no instance".into()))));
         };
+        let began = Instant::now();
         let said = match instance.apply(&self.batch, time) {
             Ok(Ok(said)) => said,
             Ok(Err(refusal)) => return Ok(Err(Refused::Failure(binding::failure(&refusal)))),
             Err(stop) => {
                 self.logged = instance.logged();
                 self.instance = None;
+                self.wasted(began.elapsed());
                 return Ok(Err(Refused::Stop(stop)));
             }
         };
@@ -268,6 +278,7 @@ impl Guest {
         });
         Ok(part.map_err(|e| {
             self.instance = None;
+            self.wasted(began.elapsed());
             Refused::Stop(Stop::Output(e))
         }))
     }
@@ -300,84 +311,6 @@ impl Guest {
         let part = Part::read(said, &work.bound.said, rows, &self.step, layout, self.limits.lifted, &mut self.typed);
         self.shapes.keep(work.shape, kept, usize::MAX);
         part
-    }
-
-    /// Finds the rows that did it, by halving; the others go through. Rows of a stateful transform fail together, for a new
-    /// instance does not know what the old one knew.
-    fn rescue(&mut self, work: &Work, at: &[u32], refused: Refused, whole: &mut Whole) -> Result<(), Error> {
-        let stop = match refused {
-            Refused::Failure(failure) => {
-                whole.fail(at, &failure);
-                return Ok(());
-            }
-            Refused::Malformed => return self.without_malformed(work, at, whole),
-            Refused::Stop(stop) => stop,
-        };
-        if matches!(stop, Stop::Timeout(_)) && courtesy::give_way() {
-            let step = &self.step;
-            warn!(%step, code = stop.code(), "a guest used up its time: this pipeline gives way to others from now on");
-        }
-        let is_late = work.began.elapsed() > self.limits.time_per_batch * MOST_TIMES;
-        if at.len() < 2 || work.bound.said.ordered || is_late {
-            whole.fail(at, &Failure::new(stop.code(), stop.message(&self.step, "apply")));
-            whole.logged(at, self.logged.take());
-            return Ok(());
-        }
-        let (first, second) = at.split_at(at.len() / 2);
-        for half in [first, second] {
-            // as much less time as there are fewer rows, but not so little that a slow machine matters
-            let share = self.limits.time_per_batch.mul_f64(half.len() as f64 / work.rows.len() as f64);
-            let time = share.max(self.limits.time_per_batch / 8);
-            self.again(work, half, Some(time), whole)?;
-        }
-        Ok(())
-    }
-
-    fn again(&mut self, work: &Work, at: &[u32], time: Option<Duration>, whole: &mut Whole) -> Result<(), Error> {
-        let rows: Vec<(u16, u32)> = at.iter().filter_map(|i| work.rows.get(*i as usize).copied()).collect();
-        match self.attempt(work, &rows, time)? {
-            // Invariant 7: a batch that is cut up may keep no more than one that is not
-            Ok(part) if whole.bytes() + part.bytes > self.limits.lifted => {
-                let most = self.limits.lifted;
-                let stop = Stop::Output(format!("columns of more than the {most} bytes that may be kept of a batch"));
-                whole.fail(at, &Failure::new(stop.code(), stop.message(&self.step, "apply")));
-            }
-            Ok(part) => whole.push(at, part),
-            Err(refused) => self.rescue(work, at, refused, whole)?,
-        }
-        Ok(())
-    }
-
-    /// Rows whose cells cannot be read fail; the others go on.
-    fn without_malformed(&mut self, work: &Work, at: &[u32], whole: &mut Whole) -> Result<(), Error> {
-        let mut column = wit::Column::Null;
-        let (mut good, mut bad) = (vec![], vec![]);
-        for i in at {
-            let row = work.rows.get(*i as usize).map_or(&[][..], std::slice::from_ref);
-            let mut forms = work.bound.forms.iter();
-            let broken = forms.find(|(field, form)| {
-                fill(&mut column, form, *field, work.calls, work.batch, row, &mut self.scoop).is_err()
-            });
-            match broken {
-                None => good.push(*i),
-                Some((field, _)) => bad.push((*i, *field)),
-            }
-        }
-        for (i, field) in &bad {
-            let known = self.shapes.get(work.shape).and_then(|k| k.shape.field(*field).map(|f| f.name.clone()));
-            let name = known.unwrap_or_else(|| "?".into());
-            let failure = Failure::new("guest.cell", format!("`{name}` holds bytes that its type does not allow"));
-            whole.fail(&[*i], &failure)
-        }
-        match (good.is_empty(), bad.is_empty()) {
-            (true, _) => Ok(()),
-            // what failed together does not fail alone: impossible, and no reason to go round in circles
-            (_, true) => {
-                whole.fail(&good, &Failure::new("guest.cell", "a cell holds bytes that its type does not allow"));
-                Ok(())
-            }
-            _ => self.again(work, &good, None, whole),
-        }
     }
 
     /// The numbers that layouts have in this program: those that were added since it was made are added to it now.
@@ -441,7 +374,11 @@ impl Transform for Guest {
                 whole.into_part()
             }
         };
-        self.recycle();
+        // more lines than rows, beyond what may be written
+        let floods = self.dam.held_back() > rows.len() as u64;
+        if self.recycle() || floods {
+            self.wasted(work.began.elapsed())
+        }
         self.applied(&work, part)
     }
 
