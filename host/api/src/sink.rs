@@ -13,6 +13,8 @@
 //!   calls [`Sink::poll`] and comes again with the rest.
 //! - *Failure*: an error that [`crate::Error::is_retriable`] says nothing about the block: the task builds the sink anew and
 //!   goes back to the last stored offset. Nothing is produced again behind later records.
+//! - *Size*: a sink that does not take records of any size shares a [`crate::Largest`] with the chain, and gets none that is
+//!   larger.
 
 use crate::Error;
 use std::sync::Arc;

@@ -262,7 +262,7 @@ pub struct Replay {
 
 #[derive(clap::Args, Debug, Default)]
 pub struct Selection {
-    /// Only letters of this step; "converter" is the one behind the last
+    /// Only letters of this step; "converter" and "sink" are behind the last
     #[arg(long)]
     pub step: Option<String>,
     /// Only letters with this code

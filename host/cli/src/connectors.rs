@@ -3,7 +3,7 @@
 use crate::guests::{self, Guests};
 use std::path::Path;
 use std::sync::Arc;
-use weir_api::{Error, Finding, Settings, Sink, Source};
+use weir_api::{Error, Finding, Largest, Settings, Sink, Source};
 use weir_config::dead_letters::Place;
 use weir_config::plan::{Chosen, Transform};
 use weir_config::{Catalog, Component, Plan, Written};
@@ -12,6 +12,8 @@ use weir_files::Text;
 use weir_model::Converter;
 use weir_runtime::{Converters, DeadLetters, MakeSink, OnError, Reports, Step};
 
+/// Bytes of the largest letter.
+const LETTER: &str = "67108864";
 const SPILL: &str = "stream.spill.directory";
 const POSTGRES: &[&str] = &["postgres", "io.debezium.connector.postgresql.PostgresConnector"];
 
@@ -85,12 +87,20 @@ pub fn source(plan: &Plan, directory: &Path) -> Result<Box<dyn Source>, Error> {
     }
 }
 
+/// The largest records that the sink takes; shared by all that are made of it, and the chain.
+pub fn largest(plan: &Plan) -> Largest {
+    match plan.sink.kind.as_str() {
+        "kafka" => weir_kafka::largest(&plan.sink.settings.settings()),
+        _ => Largest::default(),
+    }
+}
+
 /// Makes the sink; called again after a failure.
-pub fn sink(plan: &Plan) -> Result<Box<dyn Sink>, Error> {
+pub fn sink(plan: &Plan, largest: &Largest) -> Result<Box<dyn Sink>, Error> {
     let settings = plan.sink.settings.settings();
     let (key, value) = (text(&plan.key), text(&plan.value));
     Ok(match plan.sink.kind.as_str() {
-        "kafka" => weir_kafka::open(&settings, &format!("weir-{}", plan.name))?,
+        "kafka" => weir_kafka::open(&settings, &format!("weir-{}", plan.name), largest)?,
         "stdout" => Box::new(weir_files::Stdout::open(&settings, key, value)?),
         "file" => Box::new(weir_files::FileSink::open(&settings, key, value)?),
         "discard" => Box::new(weir_files::Discard::open(&settings)?),
@@ -117,7 +127,7 @@ fn text(chosen: &Chosen) -> Text {
 
 pub fn converters(plan: &Plan) -> Result<Converters, Error> {
     let (key, value) = (converter(&plan.key)?, converter(&plan.value)?);
-    Ok(Converters { key, value, header: Arc::new(SimpleHeader), on_error: on_error(plan.errors.on_error) })
+    Ok(Converters { key, value, header: Arc::new(SimpleHeader), on_error: on_error(plan.errors.sink) })
 }
 
 fn converter(chosen: &Chosen) -> Result<Arc<dyn Converter>, Error> {
@@ -173,11 +183,14 @@ pub fn reports(plan: &Plan) -> Reports {
 /// Makes the sink of dead letters; None: nothing sends any.
 pub fn dead_letters(plan: &Plan) -> Option<MakeSink> {
     use weir_config::errors::OnError::DeadLetter;
-    let used = plan.errors.on_error == DeadLetter || plan.transforms.iter().any(|t| t.on_error == DeadLetter);
+    let used = plan.errors.sink == DeadLetter || plan.transforms.iter().any(|t| t.on_error == DeadLetter);
     let place = plan.errors.dead_letters.as_ref().filter(|_| used)?.place.clone();
     let (settings, client) = (dead_letter_client(plan), format!("weir-{}-dead-letters", plan.name));
     Some(match place {
-        Place::Topic(_) => Box::new(move || weir_kafka::open(&settings, &client)),
+        Place::Topic(_) => {
+            let largest = weir_kafka::largest(&settings);
+            Box::new(move || weir_kafka::open(&settings, &client, &largest))
+        }
         Place::File(path) => Box::new(move || {
             let file = weir_files::LetterFile::open(Path::new(&path), crate::dlq::is_context)?;
             Ok(Box::new(file) as Box<dyn Sink>)
@@ -193,10 +206,12 @@ pub fn dead_letter_client(plan: &Plan) -> Settings {
         _ => Default::default(),
     };
     values.retain(|key, _| !key.starts_with("topic.creation.") && key != "client.id");
-    // as Kafka Connect makes it, but with the cluster's own number of copies where none is said
-    for (key, value) in [("partitions", "1"), ("replication.factor", "-1")] {
+    // As Kafka Connect makes it, but with the cluster's own number of copies where none is said; and with room for what was too
+    // large elsewhere, which is larger yet as a letter.
+    for (key, value) in [("partitions", "1"), ("replication.factor", "-1"), ("max.message.bytes", LETTER)] {
         values.insert(format!("topic.creation.default.{key}"), value.into());
     }
+    values.insert("max.request.size".into(), LETTER.into());
     values.extend(plan.errors.dead_letters.iter().flat_map(|d| d.kafka.values.clone()));
     Settings::new(values)
 }

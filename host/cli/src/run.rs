@@ -179,7 +179,8 @@ fn start(
 ) -> Result<Running, Error> {
     let (stop, counters) = (Stop::default(), Arc::new(Counters::default()));
     let chain = Chain::new(connectors::steps(&plan, guests)?, connectors::converters(&plan)?, BLOCK_BYTES);
-    let chain = chain.reporting(connectors::reports(&plan));
+    let largest = connectors::largest(&plan);
+    let chain = chain.reporting(connectors::reports(&plan)).within(largest.clone());
     let name = plan.name.clone();
     let swaps = Swaps::default();
     let options =
@@ -190,7 +191,7 @@ fn start(
         chain,
         dead_letters: connectors::dead_letters(&plan),
         store: Box::new(Offsets { store: store.clone(), pipeline: name.clone() }),
-        sink: Box::new(move || connectors::sink(&plan)),
+        sink: Box::new(move || connectors::sink(&plan, &largest)),
         options,
         counters: counters.clone(),
     };

@@ -176,56 +176,111 @@ fn a_user_that_may_not_write_is_told_what_to_allow() {
     assert!(!all.contains("wrong-secret"), "a secret is shown");
 }
 
-#[test]
-fn nothing_is_written_behind_a_record_that_is_too_large_and_then_all_of_it() {
-    let (postgres, kafka) = (Postgres::shared().expect("PostgreSQL"), Kafka::shared().expect("Kafka"));
-    let database = postgres.database().expect("a database");
-    let sql = |text: &str| postgres.sql_in(&database, text).expect("SQL");
-    sql("CREATE TABLE t (id int PRIMARY KEY, v text)");
-    let place = Place::new();
-    let pipeline = format!(
-        "name = \"large\"\n[source.postgres]\nurl = \"{}\"\ntopic.prefix = \"large\"\nslot.name = \"large\"\n\
-         publication.name = \"large\"\npublication.autocreate.mode = \"filtered\"\n[sink.kafka]\n\
-         bootstrap.servers = \"{}\"\nmax.request.size = 10000000\ntopic.creation.default.partitions = 1\n\
-         topic.creation.default.replication.factor = 1\ntopic.creation.default.max.message.bytes = 100000\n",
-        postgres.url_of(&database),
-        kafka.bootstrap()
-    );
-    place.write("p.toml", &pipeline);
-    let name = "large.public.t";
-    let ids = || -> Vec<u64> {
-        let records = topic::read(kafka.bootstrap(), name);
+/// A table with a row that is too large for its topic, 30 of 60, and its pipeline; the snapshot of row 0 was sent.
+struct Oversized {
+    place: Place,
+    name: String,
+}
+
+// === impl Oversized ===
+
+impl Oversized {
+    /// `more`: at the end of the pipeline file.
+    fn new(name: &str, more: &str) -> Self {
+        let (postgres, kafka) = (Postgres::shared().expect("PostgreSQL"), Kafka::shared().expect("Kafka"));
+        let database = postgres.database().expect("a database");
+        let sql = |text: &str| postgres.sql_in(&database, text).expect("SQL");
+        sql("CREATE TABLE t (id int PRIMARY KEY, v text)");
+        let oversized = Oversized { place: Place::new(), name: name.into() };
+        let pipeline = format!(
+            "name = \"{name}\"\n[source.postgres]\nurl = \"{}\"\ntopic.prefix = \"{name}\"\nslot.name = \"{name}\"\n\
+             publication.name = \"{name}\"\npublication.autocreate.mode = \"filtered\"\n[sink.kafka]\n\
+             bootstrap.servers = \"{}\"\nmax.request.size = 10000000\ntopic.creation.default.partitions = 1\n\
+             topic.creation.default.replication.factor = 1\ntopic.creation.default.max.message.bytes = 100000\n{more}",
+            postgres.url_of(&database),
+            kafka.bootstrap()
+        );
+        oversized.place.write("p.toml", &pipeline);
+        sql("INSERT INTO t VALUES (0, 'snapshot')");
+        let weir = oversized.place.start("p.toml");
+        wait_for("the snapshot", LIMIT, || (oversized.ids() == [0]).then_some(()));
+        assert!(weir.stop().success());
+        // 320,000 letters that no compression makes small, between others; a transaction each
+        for i in 1..=60 {
+            let large = "(SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 10000))";
+            sql(&format!("INSERT INTO t VALUES ({i}, {})", if i == 30 { large } else { "'small'" }));
+        }
+        oversized
+    }
+
+    fn topic(&self) -> String {
+        format!("{}.public.t", self.name)
+    }
+
+    fn ids(&self) -> Vec<u64> {
+        let records = topic::read(Kafka::shared().expect("Kafka").bootstrap(), &self.topic());
         records.iter().map(|r| r.json()["after"]["id"].as_u64().expect("an id")).collect()
-    };
-    sql("INSERT INTO t VALUES (0, 'snapshot')");
-    let weir = place.start("p.toml");
-    wait_for("the snapshot", LIMIT, || (ids() == [0]).then_some(()));
-    assert!(weir.stop().success());
-    // 320,000 letters that no compression makes small, between others; a transaction each
-    for i in 1..=60 {
-        let large = "(SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 10000))";
-        sql(&format!("INSERT INTO t VALUES ({i}, {})", if i == 30 { large } else { "'small'" }));
     }
-    for _ in 0..2 {
-        let (exit, code, message, help) = error(&place, "p.toml");
-        assert_eq!((exit, code.as_str()), (Some(1), "kafka.message-too-large"), "{message}");
-        assert!(message.contains(name), "{message}");
-        assert!(help.contains("max.message.bytes") && help.contains("max.request.size"), "{help}");
-        let written = ids();
-        assert!(written.iter().all(|id| *id < 30), "written behind the record: {written:?}");
+
+    fn allow(&self) {
+        allow(Kafka::shared().expect("Kafka").bootstrap(), &self.topic(), "10000000")
     }
-    allow(kafka.bootstrap(), name, "10000000");
-    let weir = place.start("p.toml");
-    wait_for("the last row", LIMIT, || ids().contains(&60).then_some(()));
-    assert!(weir.stop().success());
+}
+
+/// Without those that came again behind themselves.
+fn once(ids: Vec<u64>) -> Vec<u64> {
     let mut seen = vec![];
-    for id in ids() {
-        assert!(seen.contains(&id) || id == seen.len() as u64, "a gap before {id}: {seen:?}");
+    for id in ids {
         if !seen.contains(&id) {
             seen.push(id)
         }
     }
-    assert_eq!(seen.len(), 61);
+    seen
+}
+
+#[test]
+fn nothing_is_written_behind_a_record_that_is_too_large_and_then_all_of_it() {
+    let large = Oversized::new("large", "");
+    for _ in 0..2 {
+        let (exit, code, message, help) = error(&large.place, "p.toml");
+        assert_eq!((exit, code.as_str()), (Some(1), "kafka.message-too-large"), "{message}");
+        assert!(message.contains(&large.topic()), "{message}");
+        for cure in ["max.message.bytes", "max.request.size", "dead-letter"] {
+            assert!(help.contains(cure), "{help}");
+        }
+        let written = large.ids();
+        assert!(written.iter().all(|id| *id < 30), "written behind the record: {written:?}");
+    }
+    large.allow();
+    let weir = large.place.start("p.toml");
+    wait_for("the last row", LIMIT, || large.ids().contains(&60).then_some(()));
+    assert!(weir.stop().success());
+    assert_eq!(once(large.ids()), (0..=60).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_record_that_is_too_large_is_kept_aside_and_sent_when_its_topic_takes_it() {
+    let aside =
+        Oversized::new("aside", "on-error = \"dead-letter\"\n[errors]\ndead-letter.topic = \"aside.letters\"\n");
+    let weir = aside.place.start("p.toml");
+    wait_for("the last row", LIMIT, || aside.ids().contains(&60).then_some(()));
+    assert!(weir.stop().success());
+    let others: Vec<u64> = (0..=60).filter(|id| *id != 30).collect();
+    assert_eq!(once(aside.ids()), others);
+    let list = |args: &[&str]| {
+        let out = aside.place.weir(&[&["dlq"], args, &["p.toml", "--json"]].concat());
+        serde_json::from_slice::<Value>(&out.stdout).expect("an envelope")
+    };
+    let listed = list(&["ls"]).to_string();
+    assert!(listed.contains("kafka.message-too-large") && listed.contains("\"sink\""), "{listed}");
+    // it is as large as it was
+    let again = list(&["replay", "--yes"]);
+    assert_eq!(again["result"]["replayed"], 0, "{again}");
+    assert_eq!(again["result"]["failed"][0]["code"], "kafka.message-too-large", "{again}");
+    aside.allow();
+    let again = list(&["replay", "--yes"]);
+    assert_eq!((&again["result"]["replayed"], &again["result"]["records"]), (&1.into(), &1.into()), "{again}");
+    assert_eq!(once(aside.ids()), others.iter().copied().chain([30]).collect::<Vec<_>>());
 }
 
 #[test]

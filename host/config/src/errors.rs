@@ -27,8 +27,10 @@ pub enum OnError {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Errors {
-    /// for steps that do not say it themselves, and for converters
+    /// for steps that do not say it themselves
     pub on_error: OnError,
+    /// for records that a converter cannot write or the sink does not take
+    pub sink: OnError,
     pub dead_letters: Option<DeadLetters>,
     /// a line in the log for each record that fails
     pub log: bool,
@@ -230,6 +232,7 @@ impl Errors {
         };
         let log = is_set(&format!("{prefix}log.enable"));
         let log_records = is_set(&format!("{prefix}log.include.messages"));
-        Errors { on_error, dead_letters, log, log_records, retry }
+        let sink = written.sink_on_error.as_ref().and_then(|e| action(&e.text)).unwrap_or(on_error);
+        Errors { on_error, sink, dead_letters, log, log_records, retry }
     }
 }

@@ -50,6 +50,7 @@ fn lint(written: &Written, catalog: &Catalog, providers: Option<&Providers>) -> 
     linter.steps();
     linter.part(written.sink.as_ref(), "sink", &catalog.sinks);
     linter.converters();
+    linter.on_error(written.sink_on_error.as_ref());
     linter.errors();
     linter.finish()
 }
@@ -159,11 +160,7 @@ impl<'a> Linter<'a> {
             self.entries(&step.limits, &limits::KEYS);
             self.prefix.clear();
             self.findings.extend(limits::check(&step.limits));
-            self.push(step.on_error.as_ref().and_then(errors::bad_action));
-            let dead = step.on_error.as_ref().filter(|e| errors::action(&e.text) == Some(errors::OnError::DeadLetter));
-            self.push(
-                dead.filter(|_| errors::Errors::of(self.written).dead_letters.is_none()).map(errors::no_dead_letters),
-            );
+            self.on_error(step.on_error.as_ref());
             let negate = step.negate.as_ref();
             let bad = negate.filter(|e| !matches!(e.text.trim().to_ascii_lowercase().as_str(), "true" | "false"));
             self.push(bad.map(|e| e.blame(Finding::error("config.wrong-type", "`negate` takes true or false"))));
@@ -171,6 +168,13 @@ impl<'a> Linter<'a> {
             let finding = || Finding::error("config.missing", "`negate` has no `when` to negate");
             self.push(alone.map(|e| e.blame_key(finding())));
         }
+    }
+
+    fn on_error(&mut self, said: Option<&Entry>) {
+        self.push(said.and_then(errors::bad_action));
+        let dead = said.filter(|e| errors::action(&e.text) == Some(errors::OnError::DeadLetter));
+        let has_place = errors::Errors::of(self.written).dead_letters.is_some();
+        self.push(dead.filter(|_| !has_place).map(errors::no_dead_letters));
     }
 
     fn step(&mut self, step: &Step) {

@@ -168,6 +168,7 @@ impl Plan {
             let _ = writeln!(out, "{side}.format = {}", quoted(&chosen.kind));
             out.push_str(&lines(&format!("{side}.converter."), &chosen.settings));
         }
+        let _ = writeln!(out, "on-error = {}", quoted(word(self.errors.sink)));
         out.push_str(&self.errors_table());
         out
     }

@@ -112,6 +112,7 @@ impl Reader<'_> {
             written.common = source.entries.split(|key| key == "tasks.max" || errors::DEBEZIUM.takes(key));
         }
         if let Some(sink) = &mut written.sink {
+            written.sink_on_error = sink.entries.take("on-error");
             written.converters = sink.entries.split(|key| {
                 CONVERTERS.contains(&key)
                     || key.starts_with("key.converter.")

@@ -69,6 +69,8 @@ pub struct Written {
     pub source: Option<Part>,
     pub steps: Vec<Step>,
     pub sink: Option<Part>,
+    /// `on-error` of the sink
+    pub sink_on_error: Option<Entry>,
     /// key.format, value.converter, value.converter.schemas.enable, …
     pub converters: Entries,
     /// TOML: of `[errors]`; Connect: `errors.…` with their whole names
@@ -189,6 +191,7 @@ impl Written {
             source: None,
             steps: vec![],
             sink: None,
+            sink_on_error: None,
             converters: Entries::default(),
             errors: Entries::default(),
             common: Entries::default(),

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use weir_api::{Block, Record, Route, Settings, Sink};
+use weir_api::{Block, Largest, Record, Route, Settings, Sink};
 use weir_testkit::Kafka;
 
 const BLOCK: usize = 500;
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut settings = vec![("bootstrap.servers", kafka.bootstrap()), ("topic.creation.default.partitions", "4")];
     settings.push(("topic.creation.default.replication.factor", "1"));
     settings.extend(arguments.iter().filter_map(|a| a.split_once('=')));
-    let mut sink = weir_kafka::open(&Settings::new(settings), "throughput")?;
+    let mut sink = weir_kafka::open(&Settings::new(settings), "throughput", &Largest::default())?;
     burst(&mut *sink, 10_000, 0)?;
     let (cpu, start) = (cpu(), Instant::now());
     burst(&mut *sink, records, 1_000_000)?;

@@ -5,7 +5,7 @@
 //! not take ends the sink, and nothing behind it is written.
 
 use weir_api::config::{ConfigDef, Importance, Key, KeyType};
-use weir_api::{Error, Finding, Settings, Sink};
+use weir_api::{Error, Finding, Largest, Settings, Sink, Told};
 
 pub mod client;
 mod failure;
@@ -56,14 +56,35 @@ pub fn check(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
+/// A topic takes smaller batches than was known. The next sink of the same [`Largest`] writes such.
+pub const BATCH_TOO_LARGE: &str = "kafka.batch-too-large";
+
+/// What is said of a record that is larger than `max.request.size` or than its topic takes. The sizes are Kafka's: 61 bytes for
+/// the batch, 21 for the record, lengths.
+const TOO_LARGE: Told = Told {
+    code: "kafka.message-too-large",
+    help: "raise `max.request.size` (in a connector `producer.override.max.request.size`) and the topic's `max.message.bytes` \
+           (`kafka-configs.sh --alter --entity-type topics --entity-name … --add-config max.message.bytes=…`)",
+    record: 61 + 21 + 15,
+    header: 10,
+};
+
+/// The largest records that the producer sends, before anything is known of topics.
+pub fn largest(settings: &Settings) -> Largest {
+    let (native, _) = translate(settings);
+    let bytes = native.iter().find(|(name, _)| name == "message.max.bytes").and_then(|(_, n)| n.parse().ok());
+    Largest::of(bytes.unwrap_or(u32::MAX), TOO_LARGE)
+}
+
 /// Connects to the cluster, waiting up to 10 s for its first answer. `client_id` is used unless `client.id` is set.
 ///
 /// A topic is looked up, and created if need be, when a record for it first comes; until the answer is there `deliver` reports
-/// no room and does not wait.
+/// no room and does not wait. A topic that refuses a batch for its size is asked what it takes; that goes into `largest`, and the
+/// sink made next writes batches that are no larger.
 ///
 /// # Errors
 /// The first finding that is an error (`Cure::Input`), `kafka.unreachable` (`Cure::Retry`), `kafka.authentication` or `kafka.tls`.
-pub fn open(settings: &Settings, client_id: &str) -> Result<Box<dyn Sink>, Error> {
+pub fn open(settings: &Settings, client_id: &str, largest: &Largest) -> Result<Box<dyn Sink>, Error> {
     let (native, mut findings) = translate(settings);
     findings.extend(check(settings));
     if let Some(finding) = findings.into_iter().find(Finding::is_error) {
@@ -74,5 +95,5 @@ pub fn open(settings: &Settings, client_id: &str) -> Result<Box<dyn Sink>, Error
         });
     }
     let (rules, _) = topics::Rules::read(settings);
-    sink::connect(&native, rules, client_id)
+    sink::connect(&native, rules, client_id, largest.clone())
 }

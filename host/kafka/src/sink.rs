@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::types::RDKafkaErrorCode as Code;
-use weir_api::{Block, BlockId, Error, Route, Sink};
+use weir_api::{Block, BlockId, Error, Largest, Route, Sink};
 
 use crate::failure::Failure;
 use crate::outbox::{Notice, Outbox, Refusal, TopicId};
@@ -38,6 +38,7 @@ struct KafkaSink {
     failure: Option<Failure>,
     watch: Watch,
     servers: String,
+    largest: Largest,
 }
 
 /// Warns when nothing is acknowledged for long.
@@ -49,7 +50,12 @@ struct Watch {
 }
 
 /// Connects a sink; waits up to 10 s for the cluster's first answer.
-pub(crate) fn connect(native: &[(String, String)], rules: Rules, client_id: &str) -> Result<Box<dyn Sink>, Error> {
+pub(crate) fn connect(
+    native: &[(String, String)],
+    rules: Rules,
+    client_id: &str,
+    largest: Largest,
+) -> Result<Box<dyn Sink>, Error> {
     let mut config = ClientConfig::new();
     config.set_log_level(RDKafkaLogLevel::Info);
     for (name, value) in native {
@@ -60,6 +66,10 @@ pub(crate) fn connect(native: &[(String, String)], rules: Rules, client_id: &str
     }
     // A topic is created by our rules or not at all.
     config.set("allow.auto.create.topics", "false");
+    let size = config.get("batch.size").and_then(|n| n.parse::<u32>().ok());
+    if let Some(least) = largest.least().filter(|least| size.is_none_or(|size| *least < size)) {
+        config.set("batch.size", least.to_string());
+    }
     let servers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
     let outbox = Outbox::open(&config)
         .map_err(|e| Error::input("kafka.settings", format!("Kafka's client does not start: {e}")))?;
@@ -76,6 +86,7 @@ pub(crate) fn connect(native: &[(String, String)], rules: Rules, client_id: &str
         failure: None,
         watch,
         servers,
+        largest,
     };
     sink.await_cluster()?;
     Ok(Box::new(sink))
@@ -157,6 +168,16 @@ impl KafkaSink {
         }
     }
 
+    /// A topic refused a batch for its size, and takes less than was known: with smaller batches, and without records that are too
+    /// large for it, all goes on.
+    fn less(&self, topic: &str) -> Option<Failure> {
+        let bytes = self.topics.largest(topic)?;
+        self.largest.learn(topic, bytes).then(|| {
+            let text = format!("topic {topic} takes batches of up to {bytes} bytes, and one was larger");
+            Failure::new(crate::BATCH_TOO_LARGE, weir_api::Cure::Retry, text, "smaller ones are tried next")
+        })
+    }
+
     fn worst_notice(&mut self) -> Option<Failure> {
         let mut worst: Option<Failure> = None;
         for notice in std::mem::take(&mut self.notices) {
@@ -165,7 +186,11 @@ impl KafkaSink {
                 Notice::Undelivered { code: Code::PurgeQueue | Code::PurgeInflight | Code::Fatal, .. } => {}
                 Notice::Undelivered { code: Code::GaplessGuarantee, .. } => {}
                 Notice::Undelivered { code, topic, partition } => {
-                    worst.get_or_insert(Failure::delivery(code, &topic, partition));
+                    if worst.is_none() {
+                        let is_size = matches!(code, Code::MessageSizeTooLarge | Code::InvalidMessageSize);
+                        let less = is_size.then(|| self.less(&topic)).flatten();
+                        worst = Some(less.unwrap_or_else(|| Failure::delivery(code, &topic, partition)));
+                    }
                 }
                 Notice::Trouble { code: Code::Fatal, .. } => {}
                 Notice::Trouble { code: Code::Authentication, reason } if refused(&reason) => {

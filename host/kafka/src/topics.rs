@@ -14,7 +14,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use fancy_regex::Regex;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
@@ -210,6 +210,15 @@ impl Topics {
         thread.map(|_| ()).map_err(|e| {
             Failure::new("kafka.delivery", weir_api::Cure::Retry, format!("no thread could be started: {e}"), "")
         })
+    }
+
+    /// The largest batch that the topic takes; waits for the answer. None: nobody says.
+    pub(crate) fn largest(&self, topic: &str) -> Option<u32> {
+        let client: AdminClient<DefaultClientContext> = self.config.create().ok()?;
+        let options = AdminOptions::new().request_timeout(Some(ANSWER));
+        let said = wait(client.describe_configs([&ResourceSpecifier::Topic(topic)], &options)).ok()?;
+        let settings = said.into_iter().next()?.ok()?;
+        settings.entry_map().get("max.message.bytes")?.value.as_ref()?.parse().ok()
     }
 
     /// Takes in what lookups found; an error says why a topic cannot be written to.

@@ -4,8 +4,8 @@
 mod support;
 
 use std::time::{Duration, Instant};
-use support::{Row, block, deliver_all, hand_over, open, partitions, read, tail, topic, try_open};
-use weir_api::Cure;
+use support::{Row, block, deliver_all, hand_over, open, open_within, partitions, read, tail, topic, try_open};
+use weir_api::{Cure, Largest};
 use weir_testkit::Kafka;
 
 fn servers() -> &'static str {
@@ -162,9 +162,12 @@ fn nothing_is_written_behind_a_record_too_large_for_the_topic() {
     let settings =
         [&partitions("1")[..], &[("topic.creation.default.max.message.bytes", "20000"), ("batch.size", "1000")]]
             .concat();
-    let mut sink = open(servers(), &settings);
     let row =
         |i: usize| Row { value: Some(vec![b'x'; if i == 500 { 50_000 } else { 300 }]), ..Row::new(&i.to_string(), "") };
+    // what the topic takes is known: no batch is too large for it, and so it is the record
+    let largest = Largest::default();
+    assert!(largest.learn(&name, 20_000));
+    let mut sink = open_within(servers(), &settings, &largest).unwrap();
     let blocks = (0..10).map(|b| block(b, &name, &(0..100).map(|i| row(b as usize * 100 + i)).collect::<Vec<_>>()));
     let blocks = blocks.collect::<Vec<_>>();
     let mut done = Vec::new();
@@ -188,6 +191,26 @@ fn nothing_is_written_behind_a_record_too_large_for_the_topic() {
         keys.len(),
         keys.last()
     );
+}
+
+/// A batch may be too large though none of its records is.
+#[test]
+fn batches_become_as_small_as_the_topic_takes_them() {
+    let name = topic("small-batches");
+    let settings =
+        [&partitions("1")[..], &[("topic.creation.default.max.message.bytes", "5000"), ("linger.ms", "50")]].concat();
+    let rows = (0..1000).map(|i| Row::new(&i.to_string(), &"x".repeat(300))).collect::<Vec<_>>();
+    let largest = Largest::default();
+    let mut sink = open_within(servers(), &settings, &largest).unwrap();
+    let error = deliver_all(&mut *sink, &[block(0, &name, &rows)]).unwrap_err();
+    assert_eq!((error.code(), error.is_retriable()), ("kafka.batch-too-large", true));
+    assert!(error.message().contains(&name) && error.message().contains("5000"), "{error:?}");
+    assert_eq!((largest.bytes(&name), largest.least()), (5000, Some(5000)));
+    drop(sink);
+    let mut sink = open_within(servers(), &settings, &largest).unwrap();
+    assert_eq!(deliver_all(&mut *sink, &[block(0, &name, &rows)]).unwrap(), [0]);
+    let keys = tail(servers(), &name, 0, Duration::from_secs(2));
+    assert!(keys.iter().map(|r| String::from_utf8_lossy(r.key.as_ref().unwrap())).eq((0..1000).map(|i| i.to_string())));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::failures::RowFailure;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use weir_api::{Block, BlockId, Route};
+use weir_api::{Block, BlockId, Largest, Route};
 use weir_model::{Batch, Buffer, Name, Out, Record, RowError, RuleName, Writer};
 
 /// What a window became.
@@ -40,6 +40,16 @@ pub(crate) struct BlockWriter {
     lent: VecDeque<Arc<Block>>,
     /// blocks cut since one was let go
     cuts: u32,
+    largest: Largest,
+    /// for each route the most that a record's key, value and headers' values may take, as of this version of `largest`
+    rooms: Vec<u32>,
+    version: u32,
+}
+
+/// A row without a record; it left no byte behind.
+pub(crate) enum Unwritten {
+    Row(RowError),
+    TooLarge { bytes: u64, most: u32, topic: Name, code: &'static str },
 }
 
 /// After so many blocks one of those that nobody uses is let go: what a slow moment of the sink took is given back in the end, and
@@ -54,7 +64,33 @@ const MOST_ROUTES: usize = 1 << 16;
 impl BlockWriter {
     pub(crate) fn new(size: usize) -> Self {
         let (out, routes, next, lent) = (Out::default(), Arc::new([]), Arc::default(), VecDeque::new());
-        BlockWriter { out, routes, next, size, lent, cuts: 0 }
+        let (largest, rooms) = (Largest::default(), vec![]);
+        BlockWriter { out, routes, next, size, lent, cuts: 0, largest, rooms, version: 0 }
+    }
+
+    /// What the sink takes.
+    pub(crate) fn within(&mut self, largest: Largest) {
+        self.largest = largest;
+        self.measure();
+    }
+
+    /// What the sink takes may be known to be less by now.
+    pub(crate) fn learn(&mut self) {
+        if self.version != self.largest.version() {
+            self.measure()
+        }
+    }
+
+    fn measure(&mut self) {
+        self.version = self.largest.version();
+        let room = |r: &Arc<Route>| self.largest.bytes(&r.topic).saturating_sub(self.beside_record(r));
+        self.rooms = self.routes.iter().map(room).collect();
+    }
+
+    /// Bytes that a record of this route takes where it is written, beside its key, value and headers' values.
+    fn beside_record(&self, route: &Route) -> u32 {
+        let told = self.largest.told();
+        route.headers.iter().fold(told.record, |sum, name| sum.saturating_add(told.header + name.len() as u32))
     }
 
     /// Another writer, for another sink.
@@ -67,6 +103,7 @@ impl BlockWriter {
         let at = self.routes.iter().position(|r| **r == route).unwrap_or(self.routes.len());
         if at == self.routes.len() && at < MOST_ROUTES {
             self.routes = self.routes.iter().cloned().chain([Arc::new(route)]).collect();
+            self.measure();
         }
         u16::try_from(at).ok()
     }
@@ -79,12 +116,32 @@ impl BlockWriter {
         batch: &Batch,
         row: u32,
         done: &mut Vec<Arc<Block>>,
-    ) -> Result<(), RowError> {
-        writer.write(batch, row, &mut self.out)?;
+    ) -> Result<(), Unwritten> {
+        let (from, ends) = (self.out.data.len(), self.out.header_ends.len());
+        writer.write(batch, row, &mut self.out).map_err(Unwritten::Row)?;
+        let route = self.out.records.last().map_or(0, |r| r.route);
+        let room = self.rooms.get(route as usize).copied().unwrap_or(u32::MAX);
+        if self.out.data.len() - from > room as usize {
+            return Err(self.take_back(route, from, ends));
+        }
         if self.out.data.len() >= self.size {
             self.cut(done)
         }
         Ok(())
+    }
+
+    /// The record written last is too large.
+    #[cold]
+    fn take_back(&mut self, route: u16, from: usize, ends: usize) -> Unwritten {
+        let bytes = (self.out.data.len() - from) as u64;
+        self.out.records.pop();
+        self.out.data.truncate(from);
+        self.out.header_ends.truncate(ends);
+        let Some(route) = self.routes.get(route as usize) else {
+            return Unwritten::TooLarge { bytes, most: 0, topic: "?".into(), code: "?" };
+        };
+        let (bytes, most) = (bytes + u64::from(self.beside_record(route)), self.largest.bytes(&route.topic));
+        Unwritten::TooLarge { bytes, most, topic: route.topic.clone(), code: self.largest.told().code }
     }
 
     /// Where a record's bytes go before it is [`BlockWriter::put`].

@@ -3,6 +3,7 @@
 use crate::blocks::{BlockWriter, Blocks};
 use crate::letters::{self, Reports};
 use std::sync::Arc;
+use weir_api::{Cure, Error, Told};
 use weir_model::{Batch, Buffer, Failure, Layout, Meta, Name};
 
 /// What becomes of a row that a step refuses.
@@ -20,11 +21,13 @@ pub enum OnError {
 /// A row that no step and no converter could take: which, where, and why. Holds no value of it (invariant 8).
 #[derive(Clone, PartialEq, Debug)]
 pub struct RowFailure {
-    /// "filter", or "converter"
+    /// "filter", "converter", or "sink"
     pub step: Name,
     /// the stream, for people: "public.orders"
     pub stream: Name,
     pub failure: Failure,
+    /// by the sink, of records that it does not take
+    pub told: Option<Told>,
 }
 
 /// A row that failed, and how the record as it came into what failed is made from it.
@@ -33,11 +36,19 @@ pub(crate) struct Failed {
     pub row: u32,
     /// the source's row
     pub origin: u32,
-    /// None: the converter
-    pub step: Option<u16>,
+    pub at: At,
     pub layout: Arc<Layout>,
     pub failure: Failure,
     pub log: Option<Name>,
+}
+
+/// Where a row failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum At {
+    Step(u16),
+    Converter,
+    /// the record is larger than the sink takes
+    Sink,
 }
 
 /// A place of the chain where rows can fail.
@@ -52,16 +63,45 @@ pub(crate) struct Stage {
 pub(crate) struct Failures {
     steps: Vec<Stage>,
     converter: Stage,
+    sink: Stage,
+    /// of the sink's failures
+    told: Option<Told>,
     reports: Option<Reports>,
     letters: BlockWriter,
+}
+
+// === impl RowFailure ===
+
+impl RowFailure {
+    /// What ends the task.
+    pub fn error(&self) -> Error {
+        let RowFailure { step, stream, failure, told } = self;
+        let message = format!("`{step}` failed for a row of `{stream}`: {}", failure.message);
+        let place = if [CONVERTER, SINK].contains(&&**step) { "the sink" } else { "this step" };
+        let way = format!(
+            "set `on-error = \"dead-letter\"` for {place} to keep such rows aside, or \"skip\" to go on without them"
+        );
+        match told {
+            Some(told) => {
+                Error::new(told.code, Cure::None, failure.message.to_string()).help(format!("{}; or {way}", told.help))
+            }
+            None => Error::new("row.failed", Cure::None, message).help(format!("{way} ({})", failure.code)),
+        }
+    }
 }
 
 // === impl Failures ===
 
 impl Failures {
     pub fn new(steps: Vec<Stage>, converter: OnError, letters: BlockWriter) -> Self {
-        let converter = Stage { name: CONVERTER.into(), module: None, on_error: converter };
-        Failures { steps, converter, reports: None, letters }
+        let [converter, sink] =
+            [CONVERTER, SINK].map(|name| Stage { name: name.into(), module: None, on_error: converter });
+        Failures { steps, converter, sink, told: None, reports: None, letters }
+    }
+
+    /// What to do about records that the sink does not take.
+    pub fn told(&mut self, told: Told) {
+        self.told = Some(told)
     }
 
     pub fn report(&mut self, reports: Reports) {
@@ -78,13 +118,17 @@ impl Failures {
         self.steps.iter_mut().zip(modules).for_each(|(step, module)| step.module = module)
     }
 
-    pub fn stage(&self, step: Option<u16>) -> &Stage {
-        step.and_then(|i| self.steps.get(i as usize)).unwrap_or(&self.converter)
+    pub fn stage(&self, at: At) -> &Stage {
+        match at {
+            At::Step(i) => self.steps.get(i as usize).unwrap_or(&self.converter),
+            At::Converter => &self.converter,
+            At::Sink => &self.sink,
+        }
     }
 
     /// Whether such a row ends the task.
     pub fn is_fatal(&self, failed: &Failed) -> bool {
-        match self.stage(failed.step).on_error {
+        match self.stage(failed.at).on_error {
             OnError::Fail => true,
             OnError::Skip => false,
             OnError::DeadLetter => self.reports.as_ref().is_none_or(|r| r.dead_letters.is_none()),
@@ -95,9 +139,10 @@ impl Failures {
     pub fn take(&mut self, failed: &Failed, batch: &Batch, result: &mut Blocks) -> bool {
         self.log(failed, batch);
         let is_fatal = self.is_fatal(failed);
-        let stage = match failed.step {
-            Some(i) => self.steps.get(i as usize).unwrap_or(&self.converter),
-            None => &self.converter,
+        let stage = match failed.at {
+            At::Step(i) => self.steps.get(i as usize).unwrap_or(&self.converter),
+            At::Converter => &self.converter,
+            At::Sink => &self.sink,
         };
         let is_written = match (stage.on_error, &self.reports) {
             (OnError::DeadLetter, Some(reports)) if !is_fatal => {
@@ -114,7 +159,8 @@ impl Failures {
             return false;
         }
         let (step, stream) = (stage.name.clone(), batch.stream.name.clone());
-        result.failed = Some(RowFailure { step, stream, failure: failed.failure.clone() });
+        let told = self.told.filter(|_| failed.at == At::Sink);
+        result.failed = Some(RowFailure { step, stream, failure: failed.failure.clone(), told });
         true
     }
 
@@ -126,7 +172,7 @@ impl Failures {
     /// One line for each failure where that was asked for; the record in it only where that was asked for too (invariant 8).
     fn log(&self, failed: &Failed, batch: &Batch) {
         let Some(reports) = self.reports.as_ref().filter(|r| r.log) else { return };
-        let step = &self.stage(failed.step).name;
+        let step = &self.stage(failed.at).name;
         let Failure { code, message } = &failed.failure;
         let (pipeline, stream) = (&reports.pipeline, &batch.stream.name);
         let position = position(failed, batch);
@@ -146,6 +192,9 @@ impl Failures {
 
 /// The name of the stage behind the last step.
 pub const CONVERTER: &str = "converter";
+
+/// The name of what is behind it.
+pub const SINK: &str = "sink";
 
 /// Where the row stands in the source, as the envelope's `source.sequence` says it.
 pub(crate) fn position(failed: &Failed, batch: &Batch) -> String {

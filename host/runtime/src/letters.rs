@@ -3,7 +3,7 @@
 //! Key, value and headers carry their schemas, so that a letter can be sent again through the chain from that step on.
 
 use crate::blocks::BlockWriter;
-use crate::failures::{Failed, Stage, position};
+use crate::failures::{At, Failed, Stage, position};
 use std::sync::Arc;
 use weir_api::{Block, Route};
 use weir_model::{Batch, Buffer, Name, Node, Record, Type, Value};
@@ -157,7 +157,11 @@ fn connect(
     let text = |n: &Name| n.to_string();
     let code = &failed.failure.code;
     let class = stage.module.as_ref().map_or_else(|| text(&stage.name), text);
-    let stage = if failed.step.is_some() { "TRANSFORMATION" } else { "VALUE_CONVERTER" };
+    let stage = match failed.at {
+        At::Step(_) => "TRANSFORMATION",
+        At::Converter => "VALUE_CONVERTER",
+        At::Sink => "KAFKA_PRODUCE",
+    };
     // a failure's code is the Java class of the exception where the transform has a Java original
     let exception = text(code);
     let mut all = vec![

@@ -16,7 +16,7 @@ mod task;
 pub use blocks::Blocks;
 pub use chain::{Chain, Converters, Prepared, Step};
 pub use counters::{Counters, State, Totals};
-pub use failures::{CONVERTER, OnError, RowFailure};
+pub use failures::{CONVERTER, OnError, RowFailure, SINK};
 pub use ledger::Ledger;
 pub use letters::{DeadLetters, Notation, Reports, header};
 pub use retry::{Backoff, Retries, RetryPolicy};

@@ -261,14 +261,7 @@ impl Task {
         if let Some(failed) = blocks.failed {
             // what came before the row is made safe, so that a restart begins as near to it as it can
             self.drain(round)?;
-            let message =
-                format!("`{}` failed for a row of `{}`: {}", failed.step, failed.stream, failed.failure.message);
-            let help = format!(
-                "set `on-error = \"dead-letter\"` for this step to keep such rows aside, or \"skip\" to go on without \
-                     them ({})",
-                failed.failure.code
-            );
-            return Err(Error::new("row.failed", weir_api::Cure::None, message).help(help));
+            return Err(failed.error());
         }
         if let Some(position) = end {
             round.ledger.mark(position)

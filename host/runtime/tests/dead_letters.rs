@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use weir_api::{Applied, Block, BlockId, Error, Limit, Offset, Poll, Position, Sink, Transform};
+use weir_api::{Applied, Block, BlockId, Error, Largest, Limit, Offset, Poll, Position, Record, Sink, Told, Transform};
 use weir_cdc::{CellLeaf, Column as TableColumn, Envelope, Op, SourceBlock, Table};
 use weir_converters::{JsonConverter, SimpleHeader};
 use weir_model::{
@@ -115,14 +115,7 @@ fn window() -> Window {
 }
 
 fn chain(steps: &[(&str, Does)], connect_headers: bool) -> Chain {
-    let json = Arc::new(JsonConverter(Default::default()));
-    let on_error = OnError::DeadLetter;
-    let converters = Converters { key: json.clone(), value: json, header: Arc::new(SimpleHeader), on_error };
-    let step = |(name, does): &(&str, Does)| {
-        let transform = Box::new(Fake(*does, HashMap::new()));
-        Step { name: (*name).into(), transform, on_error }
-    };
-    Chain::new(steps.iter().map(step).collect(), converters, 1 << 20).reporting(Reports {
+    silent(steps, OnError::DeadLetter).reporting(Reports {
         pipeline: "shop".into(),
         notation: Arc::new(weir_converters::letter::write),
         log: false,
@@ -131,16 +124,26 @@ fn chain(steps: &[(&str, Does)], connect_headers: bool) -> Chain {
     })
 }
 
+fn silent(steps: &[(&str, Does)], on_error: OnError) -> Chain {
+    let json = Arc::new(JsonConverter(Default::default()));
+    let converters = Converters { key: json.clone(), value: json, header: Arc::new(SimpleHeader), on_error };
+    let step = |(name, does): &(&str, Does)| {
+        let transform = Box::new(Fake(*does, HashMap::new()));
+        Step { name: (*name).into(), transform, on_error }
+    };
+    Chain::new(steps.iter().map(step).collect(), converters, 1 << 20)
+}
+
 /// A record or a letter, taken apart.
 #[derive(Debug)]
-struct Told {
+struct Letter {
     topic: String,
     key: Json,
     value: Json,
     headers: HashMap<String, String>,
 }
 
-fn told(blocks: &[Arc<Block>]) -> Vec<Told> {
+fn told(blocks: &[Arc<Block>]) -> Vec<Letter> {
     let mut out = vec![];
     for block in blocks {
         for r in &block.records {
@@ -148,7 +151,7 @@ fn told(blocks: &[Arc<Block>]) -> Vec<Told> {
             let text = |b: Option<&[u8]>| String::from_utf8_lossy(b.unwrap_or_default()).into_owned();
             let headers = block.headers(r).map(|(n, v)| (n.to_string(), text(v))).collect();
             let topic = block.route(r).expect("a route").topic.to_string();
-            out.push(Told { topic, key: json(block.key(r)), value: json(block.value(r)), headers })
+            out.push(Letter { topic, key: json(block.key(r)), value: json(block.value(r)), headers })
         }
     }
     out
@@ -193,6 +196,61 @@ fn a_letter_is_the_record_as_it_came_into_the_step() {
     assert!(!letter.headers.keys().any(|n| n.starts_with(header::CONNECT_PREFIX)));
     assert_eq!(blocks.dead_letters.get(&("poison".into(), "guest.trap".into())), Some(&1));
     assert!(blocks.failed.is_none() && blocks.skipped.is_empty());
+}
+
+/// Bytes of key, value and headers' values of each record.
+fn sizes(blocks: &Blocks) -> Vec<u32> {
+    let end =
+        |b: &Block, r: &Record| b.headers(r).flat_map(|(_, v)| v).map(<[u8]>::len).sum::<usize>() as u32 + r.value;
+    blocks.blocks.iter().flat_map(|b| b.records.iter().map(|r| end(b, r) - r.start)).collect()
+}
+
+#[test]
+fn a_record_larger_than_the_sink_takes_is_a_letter_and_the_others_go_on() {
+    let steps = [("stamp", Does::Stamps)];
+    let sizes = sizes(&run(&steps));
+    let [change, .., tombstone, _] = sizes[..] else { panic!("{sizes:?}") };
+    assert!(tombstone < change);
+    // a header's name is "seen"
+    let beside = 100 + 10 + 4;
+    let told_of = Told { code: "sink.too-large", help: "take a larger sink", record: 100, header: 10 };
+    let largest = Largest::of(change + beside, told_of);
+    let mut chain = chain(&steps, true).within(largest.clone());
+    let blocks = chain.run(&mut window()).expect("a chain");
+    assert_eq!(delivered(&blocks), ["1 c", "2 c", "2 d", "2 -", "3 c"]);
+    assert!(blocks.letters.is_empty());
+
+    // the sink learns of a byte less, while the chain runs
+    assert!(largest.learn("shop.orders", change + beside - 1));
+    let blocks = chain.run(&mut window()).expect("a chain");
+    assert_eq!(delivered(&blocks), ["2 -"]);
+    let letters = told(&blocks.letters);
+    let ids: Vec<_> = letters.iter().map(|l| l.key["payload"]["id"].as_i64().expect("an id")).collect();
+    assert_eq!(ids, [1, 2, 2, 3]);
+    let said = |name: &str| letters[0].headers.get(name).map(String::as_str);
+    let (bytes, most) = (change + beside, change + beside - 1);
+    let message = format!("a record of `public.orders` takes {bytes} bytes, and shop.orders takes {most}");
+    for (name, wanted) in [
+        (header::STEP, "sink"),
+        (header::CODE, "sink.too-large"),
+        (header::MESSAGE, message.as_str()),
+        ("__connect.errors.stage", "KAFKA_PRODUCE"),
+        // what the step did is in it
+        ("seen", r#"{"schema":{"type":"int32","optional":false},"payload":1}"#),
+    ] {
+        assert_eq!(said(name), Some(wanted), "{name}");
+    }
+    assert_eq!(letters[0].value["payload"]["after"], json!({"id": 1}));
+    assert_eq!(blocks.dead_letters.get(&("sink".into(), "sink.too-large".into())), Some(&4));
+
+    // nobody takes letters: the task ends there
+    let blocks = silent(&steps, OnError::Fail).within(largest.clone()).run(&mut window()).expect("a chain");
+    let error = blocks.failed.as_ref().expect("a failure").error();
+    assert_eq!((error.code(), error.message()), ("sink.too-large", message.as_str()));
+    assert!(error.hint().is_some_and(|h| h.starts_with("take a larger sink; or set `on-error")), "{error:?}");
+    assert!(delivered(&blocks).is_empty());
+    let blocks = silent(&steps, OnError::Skip).within(largest).run(&mut window()).expect("a chain");
+    assert_eq!((delivered(&blocks), blocks.skipped.get("sink")), (vec!["2 -".to_string()], Some(&4)));
 }
 
 #[test]
@@ -343,11 +401,11 @@ impl Sink for FakeSink {
 }
 
 /// Runs a window of which a row is poison; the offsets that were stored, the letters that came, how it ended.
-fn task(letters: Takes, insists: bool) -> (Vec<u64>, Vec<Told>, Result<(), &'static str>) {
+fn task(letters: Takes, insists: bool) -> (Vec<u64>, Vec<Letter>, Result<(), &'static str>) {
     task_until(letters, insists, None)
 }
 
-fn task_until(letters: Takes, insists: bool, stop: Option<Stop>) -> (Vec<u64>, Vec<Told>, Result<(), &'static str>) {
+fn task_until(letters: Takes, insists: bool, stop: Option<Stop>) -> (Vec<u64>, Vec<Letter>, Result<(), &'static str>) {
     let (store, got) = (Offsets::default(), Arc::<Mutex<Vec<Arc<Block>>>>::default());
     let make = |takes: Takes, got: Arc<Mutex<Vec<Arc<Block>>>>| -> MakeSink {
         Box::new(move || Ok(Box::new(FakeSink { takes, done: vec![], got: got.clone() })))

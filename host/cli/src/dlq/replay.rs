@@ -13,9 +13,9 @@ use crate::output::{Done, confirmed};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use weir_api::{Cure, Error, Sink};
+use weir_api::{Cure, Error, Largest, Sink};
 use weir_config::Plan;
-use weir_runtime::{Blocks, CONVERTER, Chain, OnError, RowFailure};
+use weir_runtime::{Blocks, CONVERTER, Chain, OnError, RowFailure, SINK};
 
 /// A letter is a block of its own, and each has so much room.
 const BLOCK_BYTES: usize = 16 << 10;
@@ -40,11 +40,13 @@ struct Outcome {
 struct Replaying<'a> {
     plan: &'a Plan,
     guests: &'a Guests,
+    largest: Largest,
     /// None: it is only looked at what would be sent
     out: Option<(Box<dyn Sink>, Marks)>,
     rows: Rows,
     through: Option<Through>,
-    under_way: Vec<Letter>,
+    /// and the records that each became
+    under_way: Vec<(Letter, u64)>,
     outcome: Outcome,
 }
 
@@ -73,9 +75,10 @@ pub fn run(args: &Replay, common: &Common) -> Result<Done, Failure> {
     // the marks are held from here on, and read again: what another replay sent meanwhile is not sent twice
     let marks = if args.dry_run { None } else { Some(known.open()?) };
     let known = Replayed::load(&common.data_dir(), &plan.name)?;
-    let out = marks.map(|marks| Ok::<_, Error>((connectors::sink(&plan)?, marks))).transpose()?;
+    let largest = connectors::largest(&plan);
+    let out = marks.map(|marks| Ok::<_, Error>((connectors::sink(&plan, &largest)?, marks))).transpose()?;
     let (rows, through, under_way, outcome) = Default::default();
-    let mut replaying = Replaying { plan: &plan, guests: &guests, out, rows, through, under_way, outcome };
+    let mut replaying = Replaying { plan: &plan, guests: &guests, largest, out, rows, through, under_way, outcome };
     let mut left = count;
     // read as they are sent: there may be more of them than there is memory
     let sent = waiting(&plan, args, &known, &mut |letter| match left {
@@ -130,7 +133,7 @@ impl Replaying<'_> {
         if self.through.as_ref().is_none_or(|(at, _)| *at != first) {
             // numbers of blocks begin anew with each chain
             self.settle()?;
-            self.through = Some((first, chain(self.plan, self.guests, first)?));
+            self.through = Some((first, chain(self.plan, self.guests, first)?.within(self.largest.clone())));
         }
         let mut window = match self.rows.window(&letter) {
             Ok(window) => window,
@@ -147,14 +150,22 @@ impl Replaying<'_> {
             self.fails(step.to_string(), failure.code.to_string());
             return Ok(());
         }
-        self.deliver(&blocks)?;
-        self.outcome.replayed += 1;
-        self.outcome.records += blocks.records;
-        self.under_way.push(letter);
-        if self.under_way.len() >= LETTERS_A_TIME {
-            self.settle()?;
+        let delivered = self.deliver(&blocks);
+        self.under_way.push((letter, blocks.records));
+        match delivered {
+            Ok(()) if self.under_way.len() < LETTERS_A_TIME => Ok(()),
+            Err(e) if e.code() != weir_kafka::BATCH_TOO_LARGE => Err(e),
+            _ => self.settle(),
         }
-        Ok(())
+    }
+
+    /// A topic takes less than was known: what is under way goes through the chain again, which knows it now.
+    fn again(&mut self) -> Result<(), Error> {
+        if let Some((sink, _)) = &mut self.out {
+            *sink = connectors::sink(self.plan, &self.largest)?;
+        }
+        let letters = std::mem::take(&mut self.under_way);
+        letters.into_iter().try_for_each(|(letter, _)| self.send(letter))
     }
 
     fn fails(&mut self, step: String, code: String) {
@@ -181,14 +192,23 @@ impl Replaying<'_> {
 
     /// Waits until what was sent is durable, and notes it only then.
     fn settle(&mut self) -> Result<(), Error> {
-        let letters = std::mem::take(&mut self.under_way);
-        match &mut self.out {
-            Some((sink, marks)) if !letters.is_empty() => {
-                sink.flush(Instant::now() + LIMIT, &mut vec![])?;
-                marks.add(&letters)
-            }
-            _ => Ok(()),
+        if self.under_way.is_empty() {
+            return Ok(());
         }
+        while let Some((sink, _)) = &mut self.out {
+            match sink.flush(Instant::now() + LIMIT, &mut vec![]) {
+                Err(e) if e.code() == weir_kafka::BATCH_TOO_LARGE => self.again()?,
+                Err(e) => return Err(e),
+                Ok(()) => break,
+            }
+        }
+        let (letters, records): (Vec<Letter>, Vec<u64>) = std::mem::take(&mut self.under_way).into_iter().unzip();
+        if let Some((_, marks)) = &mut self.out {
+            marks.add(&letters)?
+        }
+        self.outcome.replayed += letters.len();
+        self.outcome.records += records.iter().sum::<u64>();
+        Ok(())
     }
 }
 
@@ -196,8 +216,8 @@ impl Replaying<'_> {
 fn step(plan: &Plan, letter: &Letter) -> Result<usize, Error> {
     let at = plan.transforms.iter().position(|t| t.name == letter.step);
     match at {
-        Some(at) if letter.module.is_some() || letter.step != CONVERTER => Ok(at),
-        _ if letter.step == CONVERTER => Ok(plan.transforms.len()),
+        Some(at) if letter.module.is_some() || ![CONVERTER, SINK].contains(&letter.step.as_str()) => Ok(at),
+        _ if [CONVERTER, SINK].contains(&letter.step.as_str()) => Ok(plan.transforms.len()),
         _ => {
             let message =
                 format!("`{}` has no step `{}`, which the letter {} failed in", plan.name, letter.step, letter.place());

@@ -8,7 +8,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
-use weir_api::{Block, BlockId, Error, Record, Route, Settings, Sink};
+use weir_api::{Block, BlockId, Error, Largest, Record, Route, Settings, Sink};
 
 pub const LIMIT: Duration = Duration::from_secs(60);
 
@@ -73,8 +73,13 @@ pub fn open(bootstrap: &str, more: &[(&str, &str)]) -> Box<dyn Sink> {
 }
 
 pub fn try_open(bootstrap: &str, more: &[(&str, &str)]) -> Result<Box<dyn Sink>, Error> {
+    open_within(bootstrap, more, &Largest::default())
+}
+
+/// A sink that shares what it learns of topics with those before and after it.
+pub fn open_within(bootstrap: &str, more: &[(&str, &str)], largest: &Largest) -> Result<Box<dyn Sink>, Error> {
     let all = [&[("bootstrap.servers", bootstrap)], more].concat();
-    weir_kafka::open(&Settings::new(all.iter().copied()), "weir-test")
+    weir_kafka::open(&Settings::new(all.iter().copied()), "weir-test", largest)
 }
 
 /// Delivers blocks as a task does, and waits until all are done.

@@ -3,7 +3,7 @@
 
 use super::columns::{append, pick, repeat, scatter};
 use super::{Bound, Chain, Decided, broken};
-use crate::failures::Failed;
+use crate::failures::{At, Failed};
 use std::sync::Arc;
 use weir_api::{Applied, Error};
 use weir_model::{Batch, Bind, Call, Column, Pick, Program, Stream};
@@ -48,8 +48,8 @@ impl Chain {
             failed.get_mut(i as usize).into_iter().for_each(|f| *f = true);
             let Some(call) = bound.program.calls.get(pick.layout as usize) else { continue };
             let log = applied.logs.iter().find(|(row, _)| *row == i).map(|(_, lines)| lines.clone());
-            let (row, origin, step, layout) = (pick.row, pick.origin, Some(index), call.layout.clone());
-            decided.failures.push(Failed { row, origin, step, layout, failure, log });
+            let (row, origin, at, layout) = (pick.row, pick.origin, At::Step(index), call.layout.clone());
+            decided.failures.push(Failed { row, origin, at, layout, failure, log });
         }
         let taken = take_back(&bound.program, batch, decided, &asked, &failed, applied);
         taken.ok_or_else(|| broken(&name, &batch.stream.name, "a layout that it does not have"))

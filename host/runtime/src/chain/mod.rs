@@ -6,12 +6,12 @@ mod swap;
 
 pub use swap::Prepared;
 
-use crate::blocks::{BlockWriter, Blocks};
-use crate::failures::{Failed, Failures, OnError, Stage};
+use crate::blocks::{BlockWriter, Blocks, Unwritten};
+use crate::failures::{At, Failed, Failures, OnError, Stage};
 use crate::letters::Reports;
 use std::collections::HashMap;
 use std::sync::Arc;
-use weir_api::{Error, Route, Transform, Usage};
+use weir_api::{Error, Largest, Route, Transform, Usage};
 use weir_model::{Batch, Converter, Decision, Failure, Layout, Name, Pick, Program, Stream, Window, Writer};
 
 /// A transform in its place.
@@ -83,9 +83,17 @@ impl Chain {
         self
     }
 
+    /// Keeps records from the sink that are larger than it takes.
+    pub fn within(mut self, largest: Largest) -> Self {
+        self.failures.told(largest.told());
+        self.blocks.within(largest);
+        self
+    }
+
     /// Runs a window. Err: the chain itself cannot go on (a transform broke its contract, a layout cannot be written).
     pub fn run(&mut self, window: &mut Window) -> Result<Blocks, Error> {
         let mut result = Blocks { rows: window.rows() as u64, ..Default::default() };
+        self.blocks.learn();
         let mut decisions = std::mem::take(&mut self.decisions);
         decisions.resize_with(decisions.len().max(window.batches.len()), Decided::default);
         for (batch, decided) in window.batches.iter_mut().zip(&mut decisions) {
@@ -110,8 +118,8 @@ impl Chain {
         for refused in &decided.decision.failed {
             if let Some(refusal) = bound.program.failures.get(refused.refusal as usize) {
                 let (layout, failure) = (refusal.layout.clone(), refusal.failure.clone());
-                let (row, origin, step) = (refused.row, refused.origin, Some(refusal.step));
-                decided.failures.push(Failed { row, origin, step, layout, failure, log: None })
+                let (row, origin, at) = (refused.row, refused.origin, At::Step(refusal.step));
+                decided.failures.push(Failed { row, origin, at, layout, failure, log: None })
             }
         }
         decided.failures.sort_by_key(|f| f.origin);
@@ -195,7 +203,7 @@ impl Chain {
                 let Some(layout) = bound.program.layouts.get(pick.layout as usize) else { continue };
                 // letters leave in the order of their rows too
                 decided.settle(pick.origin, batch, &mut self.failures, result);
-                if self.failures.take(&unwritten(&pick, layout, &e), batch, result) {
+                if self.failures.take(&unwritten(&pick, layout, &batch.stream.name, &e), batch, result) {
                     break;
                 }
             }
@@ -216,12 +224,20 @@ fn broken(step: &Name, stream: &Name, why: &str) -> Error {
         .help("the transform returned a binding that does not fit the record: this is a fault of the transform")
 }
 
-fn unwritten(pick: &Pick, layout: &Layout, e: &weir_model::RowError) -> Failed {
-    let place = if e.place.is_empty() { e.part.to_string() } else { format!("{}.{}", e.part, e.place) };
-    let message = format!("`{place}` holds a value that its schema does not allow");
-    let failure = Failure::new("org.apache.kafka.connect.errors.DataException", message);
+fn unwritten(pick: &Pick, layout: &Layout, stream: &Name, e: &Unwritten) -> Failed {
+    let (at, failure) = match e {
+        Unwritten::Row(e) => {
+            let place = if e.place.is_empty() { e.part.to_string() } else { format!("{}.{}", e.part, e.place) };
+            let message = format!("`{place}` holds a value that its schema does not allow");
+            (At::Converter, Failure::new("org.apache.kafka.connect.errors.DataException", message))
+        }
+        Unwritten::TooLarge { bytes, most, topic, code } => {
+            let message = format!("a record of `{stream}` takes {bytes} bytes, and {topic} takes {most}");
+            (At::Sink, Failure::new(*code, message))
+        }
+    };
     let (row, origin, layout) = (pick.row, pick.origin, Arc::new(layout.clone()));
-    Failed { row, origin, step: None, layout, failure, log: None }
+    Failed { row, origin, at, layout, failure, log: None }
 }
 
 // === impl Decided ===

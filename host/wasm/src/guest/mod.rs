@@ -44,6 +44,8 @@ pub(crate) struct Guest {
     /// when that was told last
     told: Option<Instant>,
     courtesy: Courtesy,
+    /// when this instance was begun, and the time that its batches took since
+    life: (Instant, Duration),
 }
 
 /// Rows that did not come back.
@@ -64,6 +66,9 @@ struct Work<'a> {
     rows: &'a [(u16, u32)],
     began: Instant,
 }
+
+/// The time of an instance that outgrew its memory so soon was wasted.
+const SHORT_LIFE: Duration = Duration::from_secs(1);
 
 /// Guests that leak are told of so often.
 const TELL: Duration = Duration::from_secs(60);
@@ -102,6 +107,7 @@ impl Guest {
             recycled,
             told,
             courtesy: Courtesy::new(),
+            life: (Instant::now(), Duration::ZERO),
         })
     }
 
@@ -123,6 +129,7 @@ impl Guest {
                     Error::new(e.code(), Cure::None, format!("a fresh instance cannot be configured: {e}"))
                 })?;
                 self.fresh = made.used();
+                self.life = (Instant::now(), Duration::ZERO);
                 made
             }
         };
@@ -376,8 +383,13 @@ impl Transform for Guest {
         };
         // more lines than rows, beyond what may be written
         let floods = self.dam.held_back() > rows.len() as u64;
-        if self.recycle() || floods {
-            self.wasted(work.began.elapsed())
+        let spent = work.began.elapsed();
+        self.life.1 += spent;
+        match self.recycle() {
+            // it is begun anew again and again
+            true if self.life.0.elapsed() < SHORT_LIFE => self.wasted(self.life.1),
+            _ if floods => self.wasted(spent),
+            _ => {}
         }
         self.applied(&work, part)
     }
