@@ -184,4 +184,21 @@ mod tests {
         let none = FileSink::open(&Settings::default(), Text::Json, Text::Json).err().unwrap();
         assert_eq!(none.code(), "config.missing");
     }
+
+    #[test]
+    fn each_refusal_of_the_system_has_its_code() {
+        for (kind, code, is_retriable) in [
+            (ErrorKind::StorageFull, "file.disk-full", true),
+            (ErrorKind::QuotaExceeded, "file.disk-full", true),
+            (ErrorKind::NotFound, "file.not-found", false),
+            (ErrorKind::PermissionDenied, "file.denied", false),
+            (ErrorKind::ReadOnlyFilesystem, "file.denied", false),
+            (ErrorKind::IsADirectory, "file.not-regular", false),
+            (ErrorKind::Other, "file.io", true),
+        ] {
+            let error = failure(Path::new("out.ndjson"), "written", &kind.into());
+            assert_eq!((error.code(), error.is_retriable()), (code, is_retriable), "{kind:?}");
+            assert!(error.message().starts_with("out.ndjson cannot be written: "), "{error}");
+        }
+    }
 }

@@ -97,3 +97,32 @@ impl<W: Write + Send + 'static> Paper for Pipe<W> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Broken(ErrorKind);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn each_refusal_of_the_system_has_its_code() {
+        for (kind, code, is_retriable) in [
+            (ErrorKind::BrokenPipe, "stdout.closed", false),
+            (ErrorKind::StorageFull, "stdout.disk-full", true),
+            (ErrorKind::QuotaExceeded, "stdout.disk-full", true),
+            (ErrorKind::Other, "stdout.io", false),
+        ] {
+            let error = Pipe(Broken(kind)).put(b"{}\n").unwrap_err();
+            assert_eq!((error.code(), error.is_retriable()), (code, is_retriable), "{kind:?}");
+        }
+    }
+}

@@ -159,4 +159,22 @@ mod tests {
         );
         assert_eq!(symbol(Code::InvalidReplicationFactor), "INVALID_REPLICATION_FACTOR");
     }
+
+    #[test]
+    fn each_code_of_kafka_has_one_of_ours() {
+        for (code, ours, cure) in [
+            (Code::UnknownTopicOrPartition, "kafka.topic-missing", Cure::Retry),
+            (Code::UnknownTopicId, "kafka.topic-missing", Cure::Retry),
+            (Code::UnknownPartition, "kafka.partition-missing", Cure::None),
+            (Code::TopicAuthorizationFailed, "kafka.authorization", Cure::Environment),
+            (Code::ClusterAuthorizationFailed, "kafka.authorization", Cure::Environment),
+            (Code::SaslAuthenticationFailed, "kafka.authentication", Cure::Environment),
+            (Code::InvalidTopic, "kafka.topic-invalid", Cure::Input),
+            (Code::InvalidRecord, "kafka.record-refused", Cure::None),
+            (Code::NotEnoughReplicas, "kafka.delivery", Cure::Retry),
+        ] {
+            let error = Failure::delivery(code, "shop.orders", -1).error();
+            assert_eq!((error.code(), error.cure()), (ours, cure), "{code:?}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::{Row, block, deliver_all, hand_over, open, open_within, partitions, read, tail, topic, try_open};
 use weir_api::{Cure, Largest};
@@ -211,6 +212,30 @@ fn batches_become_as_small_as_the_topic_takes_them() {
     assert_eq!(deliver_all(&mut *sink, &[block(0, &name, &rows)]).unwrap(), [0]);
     let keys = tail(servers(), &name, 0, Duration::from_secs(2));
     assert!(keys.iter().map(|r| String::from_utf8_lossy(r.key.as_ref().unwrap())).eq((0..1000).map(|i| i.to_string())));
+}
+
+#[test]
+fn records_that_the_cluster_does_not_take_are_named() {
+    // a compacted topic takes no record without a key
+    let name = topic("compacted");
+    let settings = [&partitions("1")[..], &[("topic.creation.default.cleanup.policy", "compact")]].concat();
+    let mut sink = open(servers(), &settings);
+    let row = Row { key: None, ..Row::new("", "v") };
+    let error = deliver_all(&mut *sink, &[block(0, &name, &[row])]).unwrap_err();
+    assert_eq!((error.code(), error.cure()), ("kafka.record-refused", Cure::None), "{error:?}");
+    assert!(error.message().contains(&name) && error.hint().is_some_and(|h| h.contains("key")), "{error:?}");
+
+    let mut sink = open(servers(), &partitions("1"));
+    let error = deliver_all(&mut *sink, &[block(0, "two words", &[Row::new("k", "v")])]).unwrap_err();
+    assert_eq!((error.code(), error.cure()), ("kafka.topic-invalid", Cure::Input), "{error:?}");
+
+    // bytes that do not lie in the block
+    let mut sink = open(servers(), &partitions("1"));
+    let mut outside = block(0, &topic("outside"), &[Row::new("k", "v")]);
+    let records = &mut Arc::get_mut(&mut outside).unwrap().records;
+    records[0].value += 1000;
+    let error = deliver_all(&mut *sink, &[outside]).unwrap_err();
+    assert_eq!(error.code(), "kafka.record-malformed", "{error:?}");
 }
 
 #[test]

@@ -405,7 +405,21 @@ fn task(letters: Takes, insists: bool) -> (Vec<u64>, Vec<Letter>, Result<(), &'s
     task_until(letters, insists, None)
 }
 
+#[test]
+fn letters_without_a_place_end_the_task_before_an_offset_is_stored() {
+    let (stored, letters, result) = task_with(None, false, None);
+    assert_eq!((stored, letters.len(), result), (vec![], 0, Err("task.no-dead-letters")));
+}
+
 fn task_until(letters: Takes, insists: bool, stop: Option<Stop>) -> (Vec<u64>, Vec<Letter>, Result<(), &'static str>) {
+    task_with(Some(letters), insists, stop)
+}
+
+fn task_with(
+    letters: Option<Takes>,
+    insists: bool,
+    stop: Option<Stop>,
+) -> (Vec<u64>, Vec<Letter>, Result<(), &'static str>) {
     let (store, got) = (Offsets::default(), Arc::<Mutex<Vec<Arc<Block>>>>::default());
     let make = |takes: Takes, got: Arc<Mutex<Vec<Arc<Block>>>>| -> MakeSink {
         Box::new(move || Ok(Box::new(FakeSink { takes, done: vec![], got: got.clone() })))
@@ -417,7 +431,7 @@ fn task_until(letters: Takes, insists: bool, stop: Option<Stop>) -> (Vec<u64>, V
         source: Box::new(Rows { sent: false, polls: 0, stored: store.0.clone(), insists, stop: stop.clone() }),
         chain: chain(&[("poison", Does::Poisons(1))], false),
         sink: make(Takes::All, Arc::default()),
-        dead_letters: Some(make(letters, got.clone())),
+        dead_letters: letters.map(|takes| make(takes, got.clone())),
         store: Box::new(store.clone()),
         options: TaskOptions { offset_interval, retry, drain: Duration::from_millis(10), ..TaskOptions::default() },
         counters: Arc::new(Counters::default()),

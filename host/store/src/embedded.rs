@@ -397,4 +397,28 @@ mod tests {
         store.save("orders", Change { offsets: &[(&partition, Some(&offset))], values: &[("x", Some(&big))] }).unwrap();
         assert_eq!(store.load("orders").unwrap().unwrap().offset(&partition).unwrap()["lsn"], 99);
     }
+
+    #[test]
+    fn each_refusal_has_its_code() {
+        let inner = Inner {
+            open: Box::new(|| Builder::new().create_with_backend(redb::backends::InMemoryBackend::new())),
+            database: Mutex::new(None),
+            path: "weir.redb".into(),
+            holder: None,
+        };
+        for (error, code, is_retriable) in [
+            (redb::Error::UpgradeRequired(1), "store.old-file", false),
+            (redb::Error::PreviousIo, "store.io", true),
+            (redb::Error::Io(ErrorKind::Other.into()), "store.io", true),
+            (redb::Error::Io(ErrorKind::StorageFull.into()), "store.disk-full", true),
+            (redb::Error::Io(ErrorKind::PermissionDenied.into()), "store.denied", false),
+            (redb::Error::Io(ErrorKind::UnexpectedEof.into()), "store.corrupted", false),
+            (redb::Error::DatabaseAlreadyOpen, "store.in-use", false),
+            (redb::Error::Corrupted("a page".into()), "store.corrupted", false),
+        ] {
+            let error = inner.failure(error);
+            assert_eq!((error.code(), error.is_retriable()), (code, is_retriable), "{error}");
+            assert!(error.message().contains("weir.redb"), "{error}");
+        }
+    }
 }

@@ -130,7 +130,11 @@ fn log(home: &Path) -> PathBuf {
 fn make(home: &Path, cluster: &Cluster) -> Result<(), Error> {
     let unfinished = home.join("unfinished");
     remove(&unfinished)?;
-    let failed = |e| Error::environment("demo.initdb", format!("the demo's PostgreSQL cannot be made: {e}"));
+    let failed = |e| {
+        Error::environment("demo.initdb", format!("the demo's PostgreSQL cannot be made: {e}")).help(
+            "give another --data-dir, or set PG_BIN to the folder of another server's programs; `weir demo` needs none",
+        )
+    };
     cluster.at(&unfinished).make().map_err(failed)?;
     fs::rename(&unfinished, cluster.data()).map_err(|e| unusable(home, &e))
 }
