@@ -303,6 +303,26 @@ fn a_captured_table_that_is_not_published_is_told() {
     assert!(!weir_log(&pipeline).contains("TABLE public.u"));
 }
 
+/// What a filtered publication lacked was not in the stream meanwhile: it is put back, and that is told.
+#[test]
+fn a_table_that_is_put_back_into_a_filtered_publication_is_told() {
+    let pipeline = Pipeline::new(Postgres::shared().expect("PostgreSQL"));
+    pipeline.sql("CREATE TABLE u (id int PRIMARY KEY)");
+    let filtered = "publication.autocreate.mode = \"filtered\"";
+    let weir = pipeline.start(filtered);
+    pipeline.wait_for_ids(&[1]);
+    assert!(weir.stop().success());
+    assert!(!weir_log(&pipeline).contains("published from now on"), "{}", weir_log(&pipeline));
+    pipeline.sql(&format!("ALTER PUBLICATION \"{}\" DROP TABLE t; INSERT INTO t VALUES (2, 'unseen')", pipeline.name));
+    let weir = pipeline.start(filtered);
+    pipeline.sql("INSERT INTO u VALUES (1)");
+    wait_for("the stream", LIMIT, || (weir.log().matches("streaming").count() >= 2).then_some(()));
+    assert!(weir.log().contains("published from now on: public.t; what changed"), "{}", weir.log());
+    pipeline.sql("INSERT INTO t VALUES (3, 'c')");
+    wait_for_id(&pipeline, 3);
+    assert!(weir.stop().success());
+}
+
 /// Its log is all there, but no slot: before PostgreSQL 17 standbys keep none.
 #[test]
 fn a_standby_that_is_promoted_has_no_slot() {
@@ -332,6 +352,39 @@ fn a_standby_that_is_promoted_has_no_slot() {
     wait_for_id(&pipeline, 4);
     assert!(weir.stop().success());
     assert_eq!(sorted(&pipeline), [1, 2, 3, 4]);
+}
+
+/// The pipeline names both servers of a cluster, and goes over by itself.
+#[test]
+fn a_pipeline_follows_the_server_that_may_be_written_to() {
+    let primary = Postgres::builder().setting("wal_sender_timeout", "10s").start().expect("PostgreSQL");
+    let standby = primary.standby().expect("a standby");
+    let pipeline = Pipeline::new(&primary);
+    let hosts = format!("{}:{},{}:{}", standby.host(), standby.port(), primary.host(), primary.port());
+    wait_for("the standby", LIMIT, || standby.sql_in(&pipeline.database, "TABLE t").is_ok().then_some(()));
+    pipeline.write(WHEN_NEEDED, "retry.delay.max = \"100ms\"");
+    let text = support::read(&pipeline.place.path("e.toml"));
+    let of_one = format!("database.hostname = \"{}\"", primary.host());
+    assert!(text.contains(&of_one));
+    pipeline.place.write("e.toml", &text.replace(&of_one, &format!("database.hostname = \"{hosts}\"")));
+    let weir = pipeline.place.start("e.toml");
+    pipeline.wait_for_ids(&[1]);
+    pipeline.sql("INSERT INTO t VALUES (2, 'b')");
+    pipeline.wait_for_ids(&[1, 2]);
+    wait_for("the standby", LIMIT, || {
+        standby.sql_in(&pipeline.database, "SELECT 1 FROM t WHERE id = 2").is_ok_and(|r| !r.is_empty()).then_some(())
+    });
+    primary.stop_immediate().expect("a crash");
+    wait_for("tries", LIMIT, || weir.log().contains("no server may be written to").then_some(()));
+    assert!(weir.log().contains("is a standby") && weir.log().contains("connection refused"), "{}", weir.log());
+    standby.promote().expect("promoted");
+    standby.sql_in(&pipeline.database, "INSERT INTO t VALUES (3, 'c')").expect("a row");
+    // a slot does not follow before version 17: the rows come in a new snapshot, as was asked for
+    wait_for_id(&pipeline, 3);
+    standby.sql_in(&pipeline.database, "INSERT INTO t VALUES (4, 'd')").expect("a row");
+    wait_for_id(&pipeline, 4);
+    assert!(weir.log().contains("a new snapshot is taken"), "{}", weir.log());
+    assert!(weir.stop().success());
 }
 
 /// What the old server had told us and the new one never got: its log is shorter than what is stored. The server would take that for

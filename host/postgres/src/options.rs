@@ -31,6 +31,8 @@ pub struct ConnectOptions {
     /// a name, an address, or the directory of a unix socket (begins with `/`)
     pub host: String,
     pub port: u16,
+    /// the other servers of a cluster, where there are some: the first one that may be written to is taken
+    pub others: Vec<(String, u16)>,
     pub user: String,
     pub password: Option<String>,
     pub database: String,
@@ -101,6 +103,13 @@ impl ConnectOptions {
         }
     }
 
+    /// Each server alone.
+    pub(crate) fn each(&self) -> impl Iterator<Item = ConnectOptions> {
+        let first = (self.host.clone(), self.port);
+        let all = std::iter::once(first).chain(self.others.iter().cloned());
+        all.map(|(host, port)| ConnectOptions { host, port, others: Vec::new(), ..self.clone() })
+    }
+
     pub(crate) fn is_unix(&self) -> bool {
         self.host.starts_with('/')
     }
@@ -135,6 +144,7 @@ impl Default for ConnectOptions {
         ConnectOptions {
             host: "localhost".into(),
             port: 5432,
+            others: Vec::new(),
             user: "postgres".into(),
             password: None,
             database: "postgres".into(),

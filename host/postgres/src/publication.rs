@@ -103,13 +103,12 @@ pub fn ensure(
         (Autocreate::Filtered, Some(false)) => {
             let sql =
                 format!("SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = {}", literal(name));
-            let mut published = pairs(connection.simple_query(&sql)?);
-            let mut wanted = captured.to_vec();
-            published.sort();
-            wanted.sort();
+            let published: BTreeSet<Name> = pairs(connection.simple_query(&sql)?).into_iter().collect();
+            let wanted: BTreeSet<Name> = captured.iter().cloned().collect();
             if published == wanted {
                 return Ok(());
             }
+            tell_added(name, wanted.difference(&published));
             format!("ALTER PUBLICATION {name_sql} SET TABLE {list}")
         }
         (_, Some(true)) => return Ok(()),
@@ -131,6 +130,19 @@ pub fn ensure(
 pub fn exists(connection: &mut Connection, name: &str) -> Result<bool, Error> {
     let sql = format!("SELECT 1 FROM pg_publication WHERE pubname = {}", literal(name));
     Ok(!connection.simple_query(&sql)?.is_empty())
+}
+
+/// What changed in a table before it was published is in no stream.
+fn tell_added<'a>(publication: &str, added: impl Iterator<Item = &'a Name>) {
+    let added: Vec<String> = added.map(|(schema, table)| format!("{schema}.{table}")).collect();
+    if !added.is_empty() {
+        let tables = added.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let count = added.len();
+        warn!(
+            publication,
+            count, "published from now on: {tables}; what changed in them before comes in a snapshot only"
+        );
+    }
 }
 
 /// What is captured and not published is read in a snapshot, and never changes: worth a line.

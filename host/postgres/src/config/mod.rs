@@ -171,14 +171,15 @@ fn connect(settings: &Settings) -> Result<ConnectOptions, Error> {
         }
     };
     let path = |key: &str| text(key).map(std::path::PathBuf::from);
-    if let Some(host) = text("database.hostname") {
-        options.host = host.into()
-    }
     if let (true, Some(port)) =
         (settings.values.contains_key("database.port"), settings.number(&KEYS, "database.port")?)
     {
         options.port =
             u16::try_from(port).map_err(|_| Error::input("config.wrong-type", "`database.port` is no port"))?
+    }
+    if let Some(hosts) = text("database.hostname") {
+        let wrong = || Error::input("config.not-allowed", "`database.hostname` has a port that is none");
+        servers(hosts, &mut options).ok_or_else(wrong)?
     }
     if let Some(user) = text("database.user") {
         options.user = user.into()
@@ -216,27 +217,41 @@ fn of_url(url: &str) -> Result<ConnectOptions, Error> {
     let (authority, database) = rest.split_once('/').ok_or_else(wrong)?;
     let (login, place) = authority.rsplit_once('@').unwrap_or(("postgres", authority));
     let (user, password) = login.split_once(':').map_or((login, None), |(u, p)| (u, Some(p)));
-    let (host, port) = match place.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, port.parse().map_err(|_| wrong())?),
-        _ => (place, 5432),
-    };
     let mut options = ConnectOptions {
-        host: decoded(host.trim_matches(['[', ']'])),
-        port,
         user: decoded(user),
         password: password.map(decoded),
         database: decoded(database),
         ..Default::default()
     };
+    servers(place, &mut options).ok_or_else(wrong)?;
     for (key, value) in query.split('&').filter_map(|p| p.split_once('=')) {
         match key {
             "sslmode" => options.sslmode = value.parse()?,
             "sslrootcert" => options.sslrootcert = Some(decoded(value).into()),
-            "host" => options.host = decoded(value),
+            "host" => servers(value, &mut options).ok_or_else(wrong)?,
             _ => return Err(Error::input("postgres.url", format!("`url` has an unknown parameter `{key}`"))),
         }
     }
     Ok(options)
+}
+
+/// `host`, `host:port`, `[address]:port`, or several, parted by commas; where no port is said it is that of `options`.
+fn servers(text: &str, options: &mut ConnectOptions) -> Option<()> {
+    let server = |text: &str| {
+        let text = text.trim();
+        let (host, port) = match text.rsplit_once(':') {
+            // an address with colons and without brackets has no port
+            Some((host, port)) if !port.contains(']') && (host.ends_with(']') || !host.contains(':')) => {
+                (host, port.parse().ok()?)
+            }
+            _ => (text, options.port),
+        };
+        Some((decoded(host.trim_matches(['[', ']'])), port))
+    };
+    let mut all = text.split(',').map(server).collect::<Option<Vec<_>>>()?.into_iter();
+    (options.host, options.port) = all.next()?;
+    options.others = all.collect();
+    Some(())
 }
 
 /// `%40` → `@`
@@ -267,6 +282,30 @@ mod tests {
         assert_eq!(o.password.as_deref(), Some("pa:ss"));
         assert_eq!(o.sslmode, SslMode::Require);
         assert_eq!(of_url("mysql://x").unwrap_err().code(), "postgres.url");
+        assert_eq!(of_url("postgres://a:x/shop").unwrap_err().code(), "postgres.url");
+    }
+
+    #[test]
+    fn a_cluster_has_several_servers() {
+        let at = |o: &ConnectOptions| {
+            let one = |o: ConnectOptions| format!("{} {}", o.host, o.port);
+            o.each().map(one).collect::<Vec<_>>()
+        };
+        let o = of_url("postgres://weir@db1,db2:5433,[::1]:5434/shop").unwrap();
+        assert_eq!(at(&o), ["db1 5432", "db2 5433", "::1 5434"]);
+        let o = of_url("postgres://weir@/shop?host=%2Ftmp%2Fa,%2Ftmp%2Fb").unwrap();
+        assert_eq!(at(&o), ["/tmp/a 5432", "/tmp/b 5432"]);
+        // as pgjdbc reads them
+        for (hosts, wanted) in [
+            ("db1", &["db1 6000"][..]),
+            ("db1, db2:5433", &["db1 6000", "db2 5433"]),
+            ("::1", &["::1 6000"]),
+            ("/var/run/postgresql", &["/var/run/postgresql 6000"]),
+        ] {
+            let keys = [("database.user", "weir"), ("database.dbname", "shop"), ("database.port", "6000")];
+            let settings = Settings::new(keys.into_iter().chain([("database.hostname", hosts)]));
+            assert_eq!(at(&connect(&settings).unwrap()), wanted);
+        }
     }
 
     #[test]

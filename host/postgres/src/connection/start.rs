@@ -21,11 +21,30 @@ enum Encryption {
 }
 
 impl Connection {
+    /// With more than one server, the first that may be written to: slots and publications are made there, and a standby may lag.
+    ///
     /// # Errors
     /// `postgres.connect` (retry), `postgres.tls`, `postgres.password`, `postgres.access`, `postgres.authentication`,
     /// `postgres.role-missing`, `postgres.right-missing`, `postgres.database-missing`, `postgres.starting` (retry),
     /// `postgres.shutting-down` (retry), `postgres.connections-exhausted` (retry).
     pub fn connect(options: &ConnectOptions) -> Result<Connection, Error> {
+        if options.others.is_empty() {
+            return Self::to_one(options);
+        }
+        let mut reasons = vec![];
+        for server in options.each() {
+            match Self::to_one(&server) {
+                Ok(connection) if connection.parameter("in_hot_standby") != Some("on") => return Ok(connection),
+                Ok(_) => reasons.push(format!("{} is a standby", server.address())),
+                Err(e) if e.is_retriable() => reasons.push(e.message().to_owned()),
+                Err(e) => return Err(e),
+            }
+        }
+        Err(Error::retry("postgres.connect", format!("no server may be written to: {}", reasons.join("; ")))
+            .help("is one of them running, and is one of them no standby?"))
+    }
+
+    fn to_one(options: &ConnectOptions) -> Result<Connection, Error> {
         // TLS on a unix socket is ignored, as libpq does.
         let mode = if options.is_unix() { SslMode::Disable } else { options.sslmode };
         let (first, second) = match mode {

@@ -5,10 +5,10 @@ use weir_api::{Importance, Key, KeyType};
 const CONNECTION: &str = "connection";
 
 pub const WORKING: &[Key] = &[
-    Key::new("url", KeyType::Password, "postgres://user:password@host:port/database, in place of the five keys below.")
+    Key::new("url", KeyType::Password, "postgres://user:password@host:port/database, in place of the five keys below; with the servers of a cluster as host1:port1,host2:port2.")
         .group(CONNECTION)
         .unlisted(),
-    Key::new("database.hostname", KeyType::String, "Host, or the directory of a unix socket.")
+    Key::new("database.hostname", KeyType::String, "Host, or the directory of a unix socket; or those of a cluster, as \"db1,db2:5433\", of which the first that may be written to is taken.")
         .group(CONNECTION)
         .importance(Importance::High),
     Key::new("database.port", KeyType::Int, "Port.").default("5432").group(CONNECTION),
