@@ -371,6 +371,7 @@ fn a_pipeline_follows_the_server_that_may_be_written_to() {
     pipeline.wait_for_ids(&[1]);
     pipeline.sql("INSERT INTO t VALUES (2, 'b')");
     pipeline.wait_for_ids(&[1, 2]);
+    stored_up_to_now(&pipeline);
     wait_for("the standby", LIMIT, || {
         standby.sql_in(&pipeline.database, "SELECT 1 FROM t WHERE id = 2").is_ok_and(|r| !r.is_empty()).then_some(())
     });

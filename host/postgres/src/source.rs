@@ -88,8 +88,8 @@ impl Postgres {
             // said before a snapshot is read in vain
             return Err(in_use(&config.slot, pid));
         }
-        let (stored, mode) = (offset.and_then(offset::place), config.snapshot.mode);
-        let place = self.place(&mut sql, stored, slot.as_ref());
+        let mode = config.snapshot.mode;
+        let place = self.place(&mut sql, offset, slot.as_ref());
         let wants_snapshot = match &place {
             _ if mode.always => true,
             Err(e) if mode.when_lost && continuity::is_lost(e) => {
@@ -132,12 +132,18 @@ impl Postgres {
         }
     }
 
-    /// Where the stream goes on; None: nothing is stored.
-    fn place(&self, sql: &mut Connection, stored: Option<Place>, slot: Option<&Slot>) -> Result<Option<Place>, Error> {
-        if let (Some(place), true) = (stored, self.config.snapshot.mode.streams) {
-            continuity::check(&self.config.slot, place, slot, slot::end_of_log(sql)?)?
+    /// Where the stream goes on; None: nothing is stored, or a snapshot that is not complete. What consumers have of that one may be
+    /// gone by now, which only the log since then tells.
+    fn place(
+        &self,
+        sql: &mut Connection,
+        offset: Option<&Offset>,
+        slot: Option<&Slot>,
+    ) -> Result<Option<Place>, Error> {
+        if let (Some(known), true) = (offset.and_then(offset::known), self.config.snapshot.mode.streams) {
+            continuity::check(&self.config.slot, known, slot, slot::end_of_log(sql)?)?
         }
-        Ok(stored)
+        Ok(offset.and_then(offset::place))
     }
 
     fn read_rows(

@@ -148,6 +148,28 @@ fn what_is_finished_is_not_read_again_and_what_changed_meanwhile_comes() {
     assert!(seen == expected, "the consumer's rows are not the tables'");
 }
 
+/// Consumers have rows of it that may be gone by now, and nobody could tell them.
+#[test]
+fn a_snapshot_that_was_cut_off_does_not_begin_anew_without_its_log() {
+    let base = Base::new();
+    base.sql(&big("b"));
+    let (mut seen, mut first) = (vec![], base.start(&[], None));
+    let stored = until(&mut first, &mut seen, |offset, _| blocks(offset) == 1024);
+    first.source.stop(false);
+    drop(first);
+    base.sql("DELETE FROM b WHERE id = 1");
+    let drop_slot = format!("SELECT pg_drop_replication_slot('{}')", base.name);
+    let deadline = Instant::now() + LIMIT;
+    while base.server.sql_in(&base.name, &drop_slot).is_err() {
+        assert!(Instant::now() < deadline, "the slot is in use");
+    }
+    let mut reader = Reader::unstarted(base.server, &base.name, &[]);
+    assert_eq!(reader.source.start(Some(&stored)).unwrap_err().code(), "postgres.slot-gone");
+    let (mut seen, mut second) = (vec![], base.start(&[("snapshot.mode", "when_needed")], Some(&stored)));
+    until(&mut second, &mut seen, |offset, _| is_complete(offset));
+    assert_eq!(read(&seen).len(), BIG - 1);
+}
+
 #[test]
 fn a_table_that_was_written_anew_is_read_from_its_beginning() {
     let base = Base::new();
