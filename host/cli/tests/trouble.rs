@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use support::{Place, Weir, wait_for};
-use weir_testkit::{Kafka, Postgres};
+use weir_testkit::{Kafka, Postgres, release};
 use witness::{Witness, round};
 
 const WHEN_NEEDED: &str = "snapshot.mode = \"when_needed\"";
@@ -386,6 +386,60 @@ fn a_pipeline_follows_the_server_that_may_be_written_to() {
     wait_for_id(&pipeline, 4);
     assert!(weir.log().contains("a new snapshot is taken"), "{}", weir.log());
     assert!(weir.stop().success());
+}
+
+/// From 17 on the slot follows too, and nothing is read again.
+#[test]
+fn a_slot_that_follows_lets_the_pipeline_go_on_at_the_promoted_standby() {
+    let primary = Postgres::builder().release(release::FAILOVER).setting("wal_sender_timeout", "10s");
+    // what the standby does not have yet must not leave; once promoted it would wait for itself
+    const GATE: &str = "synchronized_standby_slots";
+    let primary = primary.setting(GATE, "standby").start().expect("PostgreSQL");
+    primary.sql("SELECT pg_create_physical_replication_slot('standby')").expect("a slot");
+    let standby = primary.standby_with(&[
+        ("primary_slot_name", "standby"),
+        ("hot_standby_feedback", "on"),
+        ("sync_replication_slots", "on"),
+        (GATE, ""),
+    ]);
+    let standby = standby.expect("a standby");
+    let pipeline = Pipeline::new(&primary);
+    pipeline.write("slot.failover = true", "retry.delay.max = \"100ms\"");
+    let text = support::read(&pipeline.place.path("e.toml"));
+    let (of_one, hosts) = (
+        format!("database.hostname = \"{}\"", primary.host()),
+        format!("database.hostname = \"{}:{},{}\"", standby.host(), standby.port(), primary.host()),
+    );
+    assert!(text.contains(&of_one));
+    pipeline.place.write("e.toml", &text.replace(&of_one, &hosts));
+    let weir = pipeline.place.start("e.toml");
+    pipeline.wait_for_ids(&[1]);
+    let synced = format!(
+        "SELECT 1 FROM pg_replication_slots WHERE slot_name = '{}' AND failover AND synced AND NOT temporary \
+         AND invalidation_reason IS NULL",
+        pipeline.name
+    );
+    let mut id = 1;
+    wait_for("the slot on the standby", LIMIT, || {
+        // it is taken over when the log that it needs is there, and more of it comes
+        id += 1;
+        pipeline.sql(&format!("INSERT INTO t VALUES ({id}, 'more')"));
+        primary.sql("SELECT pg_log_standby_snapshot()").expect("a snapshot");
+        (!standby.sql(&synced).expect("slots").is_empty()).then_some(())
+    });
+    wait_for_id(&pipeline, id);
+    stored_up_to_now(&pipeline);
+    primary.stop_immediate().expect("a crash");
+    wait_for("tries", LIMIT, || weir.log().contains("no server may be written to").then_some(()));
+    standby.promote().expect("promoted");
+    standby.sql_in(&pipeline.database, &format!("INSERT INTO t VALUES ({}, 'there')", id + 1)).expect("a row");
+    wait_for_id(&pipeline, id + 1);
+    assert!(weir.stop().success());
+    let log = weir_log(&pipeline);
+    assert_eq!(log.matches("the snapshot is complete").count(), 1, "{log}");
+    let mut ids = sorted(&pipeline);
+    ids.dedup();
+    assert_eq!(ids, (1..=id + 1).collect::<Vec<_>>());
 }
 
 /// What the old server had told us and the new one never got: its log is shorter than what is stored. The server would take that for

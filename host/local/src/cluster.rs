@@ -36,6 +36,11 @@ impl Cluster {
         Some(Cluster { bin, account: account::unprivileged(&["postgres", "nobody"]), data: data.into() })
     }
 
+    /// With the programs of a folder.
+    pub fn of(bin: impl Into<PathBuf>, data: impl Into<PathBuf>) -> Cluster {
+        Cluster { bin: bin.into(), account: account::unprivileged(&["postgres", "nobody"]), data: data.into() }
+    }
+
     /// The same programs and account for another data directory.
     pub fn at(&self, data: impl Into<PathBuf>) -> Cluster {
         Cluster { data: data.into(), ..self.clone() }
@@ -58,19 +63,6 @@ impl Cluster {
             return Ok(());
         }
         Err(io::Error::other(format!("initdb failed: {}", String::from_utf8_lossy(&made.stderr).trim())))
-    }
-
-    /// `pg_basebackup` of the server at `socket`, which this one will follow until it is promoted.
-    pub fn follow(&self, socket: &Path, port: u16) -> io::Result<()> {
-        // of all of its programs a folder of links may hold the first ones only
-        let server = self.bin.join("postgres").canonicalize()?;
-        let mut backup = self.command_at(&server.with_file_name("pg_basebackup"));
-        backup.args(["--no-sync", "-X", "stream", "-c", "fast", "-R", "-U", SUPERUSER, "-p", &port.to_string(), "-h"]);
-        let made = backup.arg(socket).output()?;
-        if made.status.success() {
-            return Ok(());
-        }
-        Err(io::Error::other(format!("pg_basebackup failed: {}", String::from_utf8_lossy(&made.stderr).trim())))
     }
 
     /// The server in the foreground.

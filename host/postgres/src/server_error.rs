@@ -57,7 +57,9 @@ const RULES: &[Rule] = &[
         "a line in pg_hba.conf: host {database} {user} ADDRESS scram-sha-256, then SELECT pg_reload_conf()",
     ),
     rule("3D000", "", "postgres.database-missing", Cure::Environment, "CREATE DATABASE {database}"),
+    // up to version 15, and since
     rule("42501", "walsender", "postgres.right-missing", Cure::Environment, "ALTER ROLE {user} REPLICATION"),
+    rule("42501", "start WAL sender", "postgres.right-missing", Cure::Environment, "ALTER ROLE {user} REPLICATION"),
     rule("42501", "replication", "postgres.right-missing", Cure::Environment, "ALTER ROLE {user} REPLICATION"),
     rule("42501", "CheckSlotPermissions", "postgres.right-missing", Cure::Environment, "ALTER ROLE {user} REPLICATION"),
     rule("42501", "for schema", "postgres.right-missing", Cure::Environment, "GRANT USAGE ON SCHEMA … TO {user}"),
@@ -297,6 +299,8 @@ mod tests {
     #[test]
     fn help_names_the_role_as_sql_wants_it() {
         let error = error("42501", "must be superuser or replication role to start walsender", "InitPostgres");
+        assert_eq!(error.hint(), Some("ALTER ROLE \"Eve\" REPLICATION"));
+        let error = self::error("42501", "permission denied to start WAL sender", "InitPostgres");
         assert_eq!(error.hint(), Some("ALTER ROLE \"Eve\" REPLICATION"));
     }
 

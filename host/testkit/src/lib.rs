@@ -6,6 +6,7 @@ pub mod kafka;
 pub mod maven;
 pub mod postgres;
 pub mod process;
+pub mod release;
 
 pub use kafka::Kafka;
 pub use postgres::Postgres;

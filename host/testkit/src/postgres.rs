@@ -19,6 +19,7 @@ use weir_local::cluster::SUPERUSER;
 use weir_local::{Account, Cluster, account};
 
 use crate::process::{self, Process};
+use crate::release;
 
 /// A server of one's own choice, with superuser rights and `wal_level = logical`.
 pub const URL_VARIABLE: &str = "WEIR_TEST_POSTGRES_URL";
@@ -65,6 +66,7 @@ pub struct Builder {
     tls: bool,
     access: Vec<String>,
     settings: Vec<(String, String)>,
+    release: Option<String>,
 }
 
 // === impl Builder ===
@@ -91,8 +93,15 @@ impl Builder {
         self
     }
 
+    /// Another release than the machine's, as "17.5.0".
+    pub fn release(mut self, release: &str) -> Self {
+        self.release = Some(release.into());
+        self
+    }
+
     pub fn start(self) -> io::Result<Postgres> {
         let plain = self.password.is_none() && !self.tls && self.access.is_empty() && self.settings.is_empty();
+        let plain = plain && self.release.is_none();
         match std::env::var(URL_VARIABLE) {
             Ok(url) if plain && !url.is_empty() => Postgres::at(&url),
             _ => self.start_local(),
@@ -101,7 +110,12 @@ impl Builder {
 
     fn start_local(self) -> io::Result<Postgres> {
         let directory = tempfile::Builder::new().prefix("weir-postgres-").tempdir()?;
-        let cluster = Cluster::new(directory.path().join("data")).ok_or_else(|| {
+        let data = directory.path().join("data");
+        let cluster = match &self.release {
+            Some(release) => Some(Cluster::of(release::unpack(release, &directory.path().join("programs"))?, data)),
+            None => Cluster::new(data),
+        };
+        let cluster = cluster.ok_or_else(|| {
             io::Error::other(format!("no PostgreSQL server here: apt-get install postgresql, or set {URL_VARIABLE}"))
         })?;
         // initdb runs as somebody else, who must be able to reach the directory.
@@ -197,21 +211,60 @@ impl Postgres {
         Postgres { config, host: "127.0.0.1".into(), port, password, local: Some(local) }
     }
 
-    /// A new server that follows this one, which must be ours, until [`Postgres::promote`].
+    /// A new server that follows this one, which must be ours and live as long, until [`Postgres::promote`].
     pub fn standby(&self) -> io::Result<Postgres> {
+        self.standby_with(&[])
+    }
+
+    /// The same with more in its `postgresql.conf`.
+    pub fn standby_with(&self, settings: &[(&str, &str)]) -> io::Result<Postgres> {
         let theirs = self.local()?;
         let directory = tempfile::Builder::new().prefix("weir-postgres-").tempdir()?;
         let cluster = theirs.cluster.at(directory.path().join("data"));
         account::own(directory.path(), cluster.account, 0o755)?;
-        cluster.follow(theirs.directory.path(), self.port)?;
+        self.back_up(cluster.data(), cluster.account)?;
         let port = process::free_port()?;
         let file = cluster.data().join("postgresql.conf");
-        let own = format!("port = {port}\nunix_socket_directories = '{}'\n", directory.path().display());
+        let (sockets, from) = (directory.path().display(), theirs.directory.path().display());
+        let mut own = format!(
+            "port = {port}\nunix_socket_directories = '{sockets}'\n\
+             primary_conninfo = 'host={from} port={} user={SUPERUSER} dbname={SUPERUSER}'\n",
+            self.port
+        );
+        for (name, value) in settings {
+            own.push_str(&format!("{name} = '{}'\n", value.replace('\'', "''")));
+        }
         fs::write(&file, fs::read_to_string(&file)? + &own)?;
         let local = Local { cluster, certificates: theirs.certificates.clone(), process: Mutex::new(None), directory };
         let server = Postgres::of(local, port, self.password.clone());
         server.launch()?;
         Ok(server)
+    }
+
+    /// A copy of the data directory, as a standby begins with it. Not by `pg_basebackup`, which not every release comes with.
+    fn back_up(&self, to: &Path, account: Option<Account>) -> io::Result<()> {
+        let mut session = self.config.connect(NoTls).map_err(io::Error::other)?;
+        let old = session.simple_query("SHOW server_version_num").map_err(io::Error::other)?;
+        let is_old = first(&old).is_some_and(|n| *n < *"150000");
+        let (start, stop) = match is_old {
+            true => ("pg_start_backup('standby', true, false)", "pg_stop_backup(false, false)"),
+            false => ("pg_backup_start('standby', true)", "pg_backup_stop(false)"),
+        };
+        session.simple_query(&format!("SELECT {start}")).map_err(io::Error::other)?;
+        let from = self.data_dir()?;
+        copy(&from, to, account)?;
+        let label = session.simple_query(&format!("SELECT labelfile FROM {stop}")).map_err(io::Error::other)?;
+        // with the log up to the end of the backup
+        copy(&from.join("pg_wal"), &to.join("pg_wal"), account)?;
+        fs::remove_file(to.join("postmaster.pid"))?;
+        for (name, text) in [("backup_label", first(&label).unwrap_or_default()), ("standby.signal", "")] {
+            fs::write(to.join(name), text)?;
+            account::own(&to.join(name), account, 0o600)?;
+        }
+        for slot in fs::read_dir(to.join("pg_replslot"))?.flatten() {
+            fs::remove_dir_all(slot.path())?;
+        }
+        Ok(())
     }
 
     /// Makes a server of its own of a standby.
@@ -371,6 +424,35 @@ fn certificates(directory: &Path, data: &Path, account: Option<Account>) -> io::
         client: file("client.crt", &client.0)?,
         client_key: file("client.key", &client.1)?,
     })
+}
+
+/// The first value of the first row.
+fn first(rows: &[SimpleQueryMessage]) -> Option<&str> {
+    rows.iter().find_map(|m| match m {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    })
+}
+
+/// A folder with all in it; what goes away meanwhile is left out.
+fn copy(from: &Path, to: &Path, account: Option<Account>) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    account::own(to, account, 0o700)?;
+    for entry in fs::read_dir(from)?.flatten() {
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy(&source, &target, account)?;
+            continue;
+        }
+        match fs::copy(&source, &target) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            other => {
+                other?;
+                account::own(&target, account, 0o600)?
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

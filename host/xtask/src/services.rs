@@ -42,6 +42,12 @@ const SERVICES: &[Service] = &[
         present: || there_is("mvn", &[]),
     },
     Service {
+        what: "unzip and xz",
+        why: "unpack PostgreSQL's other releases",
+        packages: &["unzip", "xz-utils"],
+        present: || there_is("unzip", &[]) && there_is("xz", &[]),
+    },
+    Service {
         what: "openssl",
         why: "key stores of TLS tests",
         packages: &["openssl"],

@@ -31,17 +31,20 @@ impl Connection {
         if options.others.is_empty() {
             return Self::to_one(options);
         }
-        let mut reasons = vec![];
+        let (mut reasons, mut refused) = (vec![], None);
         for server in options.each() {
             match Self::to_one(&server) {
                 Ok(connection) if connection.parameter("in_hot_standby") != Some("on") => return Ok(connection),
                 Ok(_) => reasons.push(format!("{} is a standby", server.address())),
                 Err(e) if e.is_retriable() => reasons.push(e.message().to_owned()),
-                Err(e) => return Err(e),
+                // a standby may lag, and lack what another one has
+                Err(e) => drop(refused.get_or_insert(e)),
             }
         }
-        Err(Error::retry("postgres.connect", format!("no server may be written to: {}", reasons.join("; ")))
-            .help("is one of them running, and is one of them no standby?"))
+        Err(refused.unwrap_or_else(|| {
+            Error::retry("postgres.connect", format!("no server may be written to: {}", reasons.join("; ")))
+                .help("is one of them running, and is one of them no standby?")
+        }))
     }
 
     fn to_one(options: &ConnectOptions) -> Result<Connection, Error> {
