@@ -404,6 +404,11 @@ fn a_slot_that_follows_lets_the_pipeline_go_on_at_the_promoted_standby() {
     ]);
     let standby = standby.expect("a standby");
     let pipeline = Pipeline::new(&primary);
+    // a slot that was made before anybody thought of it
+    let weir = pipeline.start("");
+    pipeline.wait_for_ids(&[1]);
+    stored_up_to_now(&pipeline);
+    assert!(weir.stop().success());
     pipeline.write("slot.failover = true", "retry.delay.max = \"100ms\"");
     let text = support::read(&pipeline.place.path("e.toml"));
     let (of_one, hosts) = (
@@ -413,7 +418,6 @@ fn a_slot_that_follows_lets_the_pipeline_go_on_at_the_promoted_standby() {
     assert!(text.contains(&of_one));
     pipeline.place.write("e.toml", &text.replace(&of_one, &hosts));
     let weir = pipeline.place.start("e.toml");
-    pipeline.wait_for_ids(&[1]);
     let synced = format!(
         "SELECT 1 FROM pg_replication_slots WHERE slot_name = '{}' AND failover AND synced AND NOT temporary \
          AND invalidation_reason IS NULL",

@@ -121,6 +121,18 @@ pub fn check_failover(failover: bool, major: u32) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether standbys keep the slot, which must be there.
+pub fn is_kept(connection: &mut Connection, name: &str) -> Result<bool, Error> {
+    let sql = format!("SELECT 1 FROM pg_replication_slots WHERE slot_name = {} AND failover", literal(name));
+    Ok(!connection.simple_query(&sql)?.is_empty())
+}
+
+/// Lets standbys keep a slot that nobody reads. On a replication connection.
+pub fn keep(connection: &mut Connection, name: &str) -> Result<(), Error> {
+    let command = format!("ALTER_REPLICATION_SLOT {} (FAILOVER)", crate::server_error::quoted(name));
+    connection.simple_query(&command).map(|_| ())
+}
+
 /// On a replication connection.
 pub fn create(connection: &mut Connection, name: &str, new: New) -> Result<Created, Error> {
     let rows = connection.simple_query(&new.command(name))?;

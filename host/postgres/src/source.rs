@@ -88,6 +88,10 @@ impl Postgres {
             // said before a snapshot is read in vain
             return Err(in_use(&config.slot, pid));
         }
+        if config.failover && slot.is_some() && !slot::is_kept(&mut sql, &config.slot)? {
+            slot::keep(&mut self.replication()?, &config.slot)?;
+            info!(slot = config.slot, "standbys keep the slot from now on");
+        }
         let mode = config.snapshot.mode;
         let place = self.place(&mut sql, offset, slot.as_ref());
         let wants_snapshot = match &place {

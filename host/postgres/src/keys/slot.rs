@@ -22,7 +22,7 @@ pub const WORKING: &[Key] = &[
     Key::new(
         "slot.failover",
         KeyType::Boolean,
-        "Standbys keep the slot, when it is made here; PostgreSQL 17 and newer.",
+        "Standbys keep the slot, from the next start on; PostgreSQL 17 and newer.",
     )
     .default("false")
     .group(SLOT),
