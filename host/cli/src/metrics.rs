@@ -60,7 +60,7 @@ impl Report for Pipelines {
                 gauge(
                     "weir_last_change_age_seconds",
                     "Age of the last change delivered.",
-                    (now - t.last_change_ms) as f64 / 1000.0,
+                    (now - t.last_change_ms).max(0) as f64 / 1000.0,
                 );
             }
             if let Some(bytes) = t.lag_bytes {

@@ -130,6 +130,30 @@ fn modules_are_called_by_what_they_hold() {
     assert!(empty.is_empty(), "{empty:#?}");
 }
 
+/// A clock that jumps moves no pause, no limit and no place: the machine's time is only written into records and metrics.
+#[test]
+fn the_machines_time_is_read_where_it_is_written_down() {
+    const READERS: &[&str] = &[
+        "host/cli/src/metrics.rs",           // the age of the last change
+        "host/generator/src/source.rs",      // ts_ms
+        "host/postgres/src/replication.rs",  // the client's time in a status update
+        "host/postgres/src/snapshot/mod.rs", // source.ts_ms of rows read
+        "host/postgres/src/streaming.rs",    // ts_ms
+        "host/runtime/src/retry.rs",         // a seed
+    ];
+    let reads = |path: &PathBuf| {
+        let text = std::fs::read_to_string(root().join(path)).unwrap();
+        text.split("#[cfg(test)]").next().is_some_and(|product| product.contains("SystemTime::now()"))
+    };
+    let product = |path: &PathBuf| {
+        let parts: Vec<_> = path.iter().filter_map(|p| p.to_str()).collect();
+        matches!(parts.as_slice(), ["host", of, "src", ..] if !["xtask", "testkit"].contains(of))
+    };
+    let mut readers: Vec<_> = sources().into_iter().filter(product).filter(reads).collect();
+    readers.sort();
+    assert_eq!(readers, READERS.iter().map(PathBuf::from).collect::<Vec<_>>());
+}
+
 #[test]
 fn no_file_tells_of_a_machine() {
     // in pieces: this file is looked at too
