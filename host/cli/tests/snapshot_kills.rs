@@ -44,6 +44,9 @@ impl Random {
     }
 }
 
+/// 18 updates, an insert and a delete.
+const ROWS_A_TRANSACTION: u64 = 20;
+
 /// Updates, with an insert and a delete, in one table.
 fn change(random: &mut Random, n: u64) -> String {
     let (table, from) = (random.below(TABLES as u64), random.below(rows() - 18) + 1);
@@ -192,7 +195,7 @@ fn no_table_is_read_twice_and_no_row_is_wrong_in_the_end() {
     let before = log().len();
     let (weir, out) = place.start_piped(&["run", "p.toml"]);
     done.store(true, Relaxed);
-    let transactions = writer.join().expect("the writer");
+    let (transactions, rate) = writer.join().expect("the writer");
     postgres.sql_in(&database, "INSERT INTO t0 VALUES (0, 1, 'the end')").expect("the last change");
     let mut out = BufReader::new(out);
     let mut is_over = false;
@@ -204,14 +207,16 @@ fn no_table_is_read_twice_and_no_row_is_wrong_in_the_end() {
     weir.ask_to_stop();
     consumer.rest(out);
     assert!(weir.wait().success());
-    println!("{transactions} transactions meanwhile; tables finished at each death: {deaths:?}");
+    println!(
+        "{transactions} transactions meanwhile, {rate:.0} rows a second; tables finished at each death: {deaths:?}"
+    );
     assert_eq!(consumer.again, BTreeMap::new(), "tables read again that an offset said were finished");
     assert!(deaths.iter().any(|n| (1..TABLES).contains(n)), "no kill came between two tables");
     compare(postgres, &database, &consumer);
 }
 
-/// Changes at the pace of the load, until it is enough; says how many.
-fn write(postgres: &Postgres, database: &str, done: &AtomicBool) -> u64 {
+/// Changes at the pace of the load, until it is enough; says how many there were, and rows a second.
+fn write(postgres: &Postgres, database: &str, done: &AtomicBool) -> (u64, f64) {
     let (mut random, begun, mut n) = (Random(7), Instant::now(), 0);
     while !done.load(Relaxed) {
         let some: Vec<_> = (1..=10).map(|i| change(&mut random, n + i)).collect();
@@ -220,7 +225,7 @@ fn write(postgres: &Postgres, database: &str, done: &AtomicBool) -> u64 {
         let due = Duration::from_millis(n * 1000 / TRANSACTIONS_A_SECOND);
         std::thread::sleep(due.saturating_sub(begun.elapsed()));
     }
-    n
+    (n, (n * ROWS_A_TRANSACTION) as f64 / begun.elapsed().as_secs_f64())
 }
 
 /// The consumer has what the tables hold.
