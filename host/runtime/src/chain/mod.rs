@@ -233,7 +233,7 @@ fn unwritten(pick: &Pick, layout: &Layout, stream: &Name, e: &Unwritten) -> Fail
         }
         Unwritten::TooLarge { bytes, most, topic, code } => {
             let message = format!("a record of `{stream}` takes {bytes} bytes, and {topic} takes {most}");
-            (At::Sink, Failure::new(*code, message))
+            (At::Sink, Failure::new(code, message))
         }
     };
     let (row, origin, layout) = (pick.row, pick.origin, Arc::new(layout.clone()));
