@@ -211,7 +211,10 @@ pub fn dead_letter_client(plan: &Plan) -> Settings {
     for (key, value) in [("partitions", "1"), ("replication.factor", "-1"), ("max.message.bytes", LETTER)] {
         values.insert(format!("topic.creation.default.{key}"), value.into());
     }
-    values.insert("max.request.size".into(), LETTER.into());
+    let said = values.get("max.request.size").and_then(|n| n.trim().parse::<u64>().ok());
+    if said.is_none_or(|n| n < 64 << 20) {
+        values.insert("max.request.size".into(), LETTER.into());
+    }
     values.extend(plan.errors.dead_letters.iter().flat_map(|d| d.kafka.values.clone()));
     Settings::new(values)
 }

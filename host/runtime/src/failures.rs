@@ -61,13 +61,17 @@ pub(crate) struct Stage {
 
 /// What is done about rows that fail, by stage, and the dead letters that are written.
 pub(crate) struct Failures {
-    steps: Vec<Stage>,
-    converter: Stage,
-    sink: Stage,
+    stages: Stages,
     /// of the sink's failures
     told: Option<Told>,
     reports: Option<Reports>,
     letters: BlockWriter,
+}
+
+struct Stages {
+    steps: Vec<Stage>,
+    converter: Stage,
+    sink: Stage,
 }
 
 // === impl RowFailure ===
@@ -90,13 +94,25 @@ impl RowFailure {
     }
 }
 
+// === impl Stages ===
+
+impl Stages {
+    fn of(&self, at: At) -> &Stage {
+        match at {
+            At::Step(i) => self.steps.get(i as usize).unwrap_or(&self.converter),
+            At::Converter => &self.converter,
+            At::Sink => &self.sink,
+        }
+    }
+}
+
 // === impl Failures ===
 
 impl Failures {
     pub fn new(steps: Vec<Stage>, converter: OnError, letters: BlockWriter) -> Self {
         let [converter, sink] =
             [CONVERTER, SINK].map(|name| Stage { name: name.into(), module: None, on_error: converter });
-        Failures { steps, converter, sink, told: None, reports: None, letters }
+        Failures { stages: Stages { steps, converter, sink }, told: None, reports: None, letters }
     }
 
     /// What to do about records that the sink does not take.
@@ -110,25 +126,17 @@ impl Failures {
 
     /// The code of each step that has some, by the step's name.
     pub fn modules(&self) -> Vec<(Name, Name)> {
-        self.steps.iter().filter_map(|s| Some((s.name.clone(), s.module.clone()?))).collect()
+        self.stages.steps.iter().filter_map(|s| Some((s.name.clone(), s.module.clone()?))).collect()
     }
 
     /// Other code runs in the steps: rows that fail from now on fail in it.
     pub fn run(&mut self, modules: impl Iterator<Item = Option<Name>>) {
-        self.steps.iter_mut().zip(modules).for_each(|(step, module)| step.module = module)
-    }
-
-    pub fn stage(&self, at: At) -> &Stage {
-        match at {
-            At::Step(i) => self.steps.get(i as usize).unwrap_or(&self.converter),
-            At::Converter => &self.converter,
-            At::Sink => &self.sink,
-        }
+        self.stages.steps.iter_mut().zip(modules).for_each(|(step, module)| step.module = module)
     }
 
     /// Whether such a row ends the task.
     pub fn is_fatal(&self, failed: &Failed) -> bool {
-        match self.stage(failed.at).on_error {
+        match self.stages.of(failed.at).on_error {
             OnError::Fail => true,
             OnError::Skip => false,
             OnError::DeadLetter => self.reports.as_ref().is_none_or(|r| r.dead_letters.is_none()),
@@ -139,11 +147,7 @@ impl Failures {
     pub fn take(&mut self, failed: &Failed, batch: &Batch, result: &mut Blocks) -> bool {
         self.log(failed, batch);
         let is_fatal = self.is_fatal(failed);
-        let stage = match failed.at {
-            At::Step(i) => self.steps.get(i as usize).unwrap_or(&self.converter),
-            At::Converter => &self.converter,
-            At::Sink => &self.sink,
-        };
+        let stage = self.stages.of(failed.at);
         let is_written = match (stage.on_error, &self.reports) {
             (OnError::DeadLetter, Some(reports)) if !is_fatal => {
                 letters::write(&mut self.letters, reports, stage, failed, batch, &mut result.letters)
@@ -172,7 +176,7 @@ impl Failures {
     /// One line for each failure where that was asked for; the record in it only where that was asked for too (invariant 8).
     fn log(&self, failed: &Failed, batch: &Batch) {
         let Some(reports) = self.reports.as_ref().filter(|r| r.log) else { return };
-        let step = &self.stage(failed.at).name;
+        let step = &self.stages.of(failed.at).name;
         let Failure { code, message } = &failed.failure;
         let (pipeline, stream) = (&reports.pipeline, &batch.stream.name);
         let position = position(failed, batch);
