@@ -278,14 +278,6 @@ impl Run {
     }
 }
 
-// === impl Replay ===
-
-impl Replay {
-    pub fn files(&self) -> Files {
-        Files { files: vec![self.file.clone()], worker: self.worker.clone() }
-    }
-}
-
 // === impl Verb ===
 
 impl Verb {

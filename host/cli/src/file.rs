@@ -32,6 +32,17 @@ pub fn plan_of(name: &str, text: &str, guests: &Arc<Guests>) -> Result<Plan, Fai
         secret::places(&written, &catalog).iter().for_each(|place| texts.hide(place));
         resolve_one(&written, &catalog, &Providers::from_env(), &mut findings, &mut plans);
     }
+    only(plans, findings, texts)
+}
+
+/// The plan of one file, placeholders as written, with the warnings printed.
+pub fn plan(file: &Path, worker: Option<&Path>, guests: &Arc<Guests>) -> Result<Plan, Failure> {
+    let files = Files { files: vec![file.to_owned()], worker: worker.map(Path::to_owned) };
+    let (plans, findings, texts) = resolve(&files, guests)?;
+    only(plans, findings, texts)
+}
+
+fn only(mut plans: Vec<Plan>, findings: Vec<Finding>, texts: Texts) -> Result<Plan, Failure> {
     match plans.pop() {
         Some(plan) if !findings.iter().any(Finding::is_error) => {
             output::warn(&findings, &texts);

@@ -139,8 +139,30 @@ pub fn confirmed() -> Result<bool, Error> {
     }
     eprint!("go on? [y/N] ");
     let _ = std::io::stderr().flush();
+    is_yes(std::io::stdin().lock())
+}
+
+fn is_yes(mut from: impl BufRead) -> Result<bool, Error> {
     let mut answer = String::new();
-    let read = std::io::stdin().lock().read_line(&mut answer);
-    read.map_err(|e| Error::environment("terminal.unreadable", format!("the answer cannot be read: {e}")))?;
+    let read = from.read_line(&mut answer);
+    read.map_err(|e| {
+        Error::environment("terminal.unreadable", format!("the answer cannot be read: {e}")).help("give --yes")
+    })?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        for (answer, yes) in
+            [("y\n", true), (" yes \nno\n", true), ("Y", true), ("n\n", false), ("", false), ("yy\n", false)]
+        {
+            assert_eq!(is_yes(answer.as_bytes()).unwrap(), yes, "{answer:?}");
+        }
+        // keys of a terminal that speaks Latin-1
+        assert_eq!(is_yes(&b"j\xe4\n"[..]).unwrap_err().code(), "terminal.unreadable");
+    }
 }

@@ -89,7 +89,10 @@ pub fn run_plans(plans: &[Plan], guests: &Arc<Guests>, store: &Embedded, ends: E
         // the first signal asks, a second one ends the process at once
         let hook = signal_hook::flag::register_conditional_default(signal, asked.clone())
             .and_then(|_| signal_hook::flag::register(signal, asked.clone()));
-        hook.map_err(|e| Error::environment("signal.hook", format!("signals cannot be caught: {e}")))?;
+        if let Err(e) = hook {
+            // what is in flight comes again at the next start, as after any crash
+            tracing::warn!(signal, "a signal cannot be caught, and ends the process at once: {e}");
+        }
     }
     let (send, ended) = channel();
     let plans = plans.iter().map(|plan| plan.with_values(&providers)).collect::<Result<Vec<_>, _>>()?;
@@ -200,7 +203,7 @@ fn start(
         let result = task.run(&asked);
         let _ = ended.send(Ended { pipeline: index, result });
     });
-    let thread = thread.map_err(|e| Error::environment("task.thread", format!("a thread cannot be started: {e}")))?;
+    let thread = thread.map_err(|e| Error::no_thread(&e))?;
     Ok(Running { name, stop, counters, swaps, told: false, thread })
 }
 

@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 use std::time::Duration;
 use support::{Place, wait_for};
+use weir_postgres::{ConnectOptions, Connection};
 
 fn lines(out: &Output) -> Vec<Value> {
     parse(&String::from_utf8(out.stdout.clone()).expect("UTF-8"))
@@ -118,6 +119,32 @@ fn the_demo_captures_a_postgresql_of_its_own() {
     });
     assert!(has(&anew, "r"), "a reset begins anew");
     assert!(weir.stop().success() && !lock.exists(), "an orderly stop ends the server");
+}
+
+/// The demo's database belongs to whoever looks into it, too: what they break is said, and how to mend it.
+#[test]
+fn a_demo_whose_database_was_changed_says_how_to_begin_anew() {
+    let place = Place::new();
+    std::fs::set_permissions(place.dir.path(), std::fs::Permissions::from_mode(0o755)).expect("permissions");
+    let weir = place.start_into(&["demo", "postgres", "--rate", "50"], "rows.json");
+    wait_for("a snapshot", Duration::from_secs(90), || {
+        (parse(&support::read(&place.path("rows.json"))).len() >= 70).then_some(())
+    });
+    let options = ConnectOptions {
+        host: place.path("data/demo-postgres").display().to_string(),
+        port: 5432,
+        database: "shop".into(),
+        user: "postgres".into(),
+        ..ConnectOptions::default()
+    };
+    Connection::connect(&options).and_then(|mut c| c.simple_query("DELETE FROM progress")).expect("deleted");
+    // it finds out when it is asked how far it came: now, or at the next start
+    let _ = weir.stop();
+    let out = place.weir(&["demo", "postgres"]);
+    assert_eq!(out.status.code(), Some(3), "{}", said(&out));
+    assert!(said(&out).contains("error[demo.shop]: ") && said(&out).contains("--reset"), "{}", said(&out));
+    let out = place.weir(&["demo", "postgres", "--reset", "--rate", "0", "--rows", "100"]);
+    assert!(out.status.success() && has(&lines(&out), "r"), "{}", said(&out));
 }
 
 #[test]

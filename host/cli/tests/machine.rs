@@ -106,3 +106,36 @@ fn a_postgresql_for_the_demo_that_does_not_work() {
     says(&out, 3, "demo.server");
     assert!(String::from_utf8_lossy(&out.stderr).contains("this is no server"));
 }
+
+/// A machine that gives no more threads: whatever it is that finds none, it is said, and nothing panics.
+#[test]
+fn threads_that_the_machine_does_not_give() {
+    let place = Place::new();
+    // root may start as many as it likes: a user of its own, whose threads nobody else counts among his
+    let everybody = |path: &Path| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777));
+    everybody(place.dir.path()).expect("permissions");
+    let weir = place.path("weir");
+    let built = Path::new(env!("CARGO_BIN_EXE_weir"));
+    std::fs::hard_link(built, &weir).or_else(|_| std::fs::copy(built, &weir).map(drop)).expect("a copy");
+    let filter = "[[transform]]\nuse = \"weir:filter\"\nwith.condition = \"value.op == 'c'\"\n";
+    place.write("p.toml", &shop(100, &format!("{filter}[sink.file]\npath = \"out.ndjson\"\n{ONCE}")));
+    let mut codes = std::collections::BTreeSet::new();
+    for threads in 1..50 {
+        let _ = std::fs::remove_dir_all(place.path("data"));
+        let mut limited = place.limited(&weir, threads);
+        let out = limited.args(["--data-dir", "data", "run", "p.toml"]).output().expect("prlimit of util-linux");
+        let said = String::from_utf8_lossy(&out.stderr);
+        if out.status.success() {
+            assert!(threads > 3, "{said}");
+            for code in ["guest.engine", "task.thread", "sink.thread"] {
+                assert!(codes.contains(code), "{code} is not among {codes:?}");
+            }
+            return;
+        }
+        assert!(!said.contains("panicked"), "{threads} threads: {said}");
+        let (_, code) = said.rsplit_once("weir explain ").unwrap_or_else(|| panic!("{threads} threads: {said}"));
+        codes.insert(code.trim().to_string());
+        assert!(said.contains("`ulimit -u`"), "{threads} threads: {said}");
+    }
+    panic!("it needs more than 50 threads: {codes:?}");
+}

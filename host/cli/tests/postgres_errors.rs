@@ -122,6 +122,26 @@ fn a_slot_that_is_not_ours() {
     pipeline.works("");
 }
 
+/// A prepared transaction may still be rolled back: none of its rows leaves.
+#[test]
+fn a_slot_that_sends_what_is_prepared() {
+    let server = Postgres::builder().setting("max_prepared_transactions", "5").start().expect("PostgreSQL");
+    let pipeline = Pipeline::new(&server);
+    let slot = &pipeline.name;
+    pipeline.sql(&format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput', false, true)"));
+    let weir = pipeline.start("");
+    pipeline.wait_for_ids(&[1]);
+    pipeline.sql("INSERT INTO t VALUES (2, 'b')");
+    pipeline.wait_for_ids(&[1, 2]);
+    pipeline.sql("BEGIN; INSERT INTO t VALUES (3, 'c'); PREPARE TRANSACTION 'p'");
+    let log = pipeline.place.path("weir.log");
+    assert_eq!(weir.wait().code(), Some(3), "{}", read(&log));
+    assert!(read(&log).contains("error[postgres.two-phase]: "), "{}", read(&log));
+    assert_eq!(pipeline.ids(), [1, 2]);
+    // as the page says
+    pipeline.sql("ROLLBACK PREPARED 'p'");
+}
+
 /// Between the stored offset and the slot something is missing: that ends the pipeline, whatever it is asked.
 #[test]
 fn a_slot_that_has_moved_on_or_is_gone() {

@@ -63,7 +63,10 @@ impl Pen {
         let thread = std::thread::Builder::new()
             .name(format!("weir-{name}"))
             .spawn(move || theirs.write(paper))
-            .map_err(|e| Error::retry("sink.thread", format!("the writer thread does not start: {e}")))?;
+            .map_err(|e| {
+                Error::retry("sink.thread", format!("the thread that writes cannot be started: {e}"))
+                    .help("raise `ulimit -u`, or what the service or container may have of tasks (TasksMax, pids.max)")
+            })?;
         Ok(Pen { shared, thread: Some(thread), staged: Vec::new(), join })
     }
 

@@ -87,7 +87,7 @@ impl Retained {
             }
         };
         let thread = std::thread::Builder::new().name("pg-slot".into()).spawn(run);
-        thread.map_err(|e| Error::environment("task.thread", format!("a thread cannot be started: {e}")))?;
+        thread.map_err(|e| Error::no_thread(&e))?;
         Ok(Retained { bytes, _stop: stop })
     }
 

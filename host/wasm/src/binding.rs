@@ -1,5 +1,6 @@
 //! Bindings: what a guest says of a shape, every number of it checked.
 
+use crate::log::shorten;
 use crate::shape::Fields;
 use crate::sketch::Sketch;
 use crate::{scalar, tree, wit};
@@ -24,8 +25,12 @@ fn repr(repr: wit::Repr, ty: &Type) -> Result<Repr, String> {
     }
 }
 
+/// Bytes that are kept of what a guest says of a failure: it goes into logs and headers.
+pub(crate) const MOST_MESSAGE: usize = 4096;
+const MOST_CODE: usize = 256;
+
 pub(crate) fn failure(f: &wit::Failure) -> Failure {
-    Failure::new(&f.code, &f.message)
+    Failure::new(&shorten(&f.code, MOST_CODE), shorten(&f.message, MOST_MESSAGE))
 }
 
 /// Err says what is wrong, for a [`weir_model::BindError`].

@@ -4,6 +4,7 @@ use crate::limits::{STACK, TICK};
 use crate::module::Module;
 use crate::store::Store;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use wasmtime::component::Component;
 use wasmtime::{Config, EngineWeak, OptLevel};
 use weir_api::Error;
@@ -27,7 +28,7 @@ pub struct Engine {
 impl Engine {
     /// Err: the cache folder cannot be used (`guest.cache`), or no thread can be started (`guest.engine`).
     pub fn new(options: EngineOptions) -> Result<Self, Error> {
-        let broken = |e: String| Error::environment("guest.engine", format!("the Wasm engine cannot be started: {e}"));
+        let broken = |e: String| failed(format!("the Wasm engine cannot be started: {e}"));
         let wasm = wasmtime::Engine::new(&config()).map_err(|e| broken(e.to_string()))?;
         let store = options.cache_dir.map(|dir| Store::open(dir, &wasm)).transpose()?;
         let weak = wasm.weak();
@@ -52,6 +53,7 @@ impl Engine {
     }
 
     fn compile(&self, name: &str, bytes: &[u8], digest: &str) -> Result<Component, Error> {
+        compilers()?;
         let encoded = crate::module::encode(name, bytes)?;
         let component = Component::from_binary(&self.wasm, &encoded).map_err(|e| crate::module::malformed(name, &e))?;
         if let Some(store) = &self.store {
@@ -77,6 +79,18 @@ fn config() -> Config {
     config.cranelift_opt_level(OptLevel::Speed);
     // no pooling: an instance lives as long as its step, and a fresh one costs 13 µs against 9
     config
+}
+
+/// The threads that compile. The compiler would panic where it cannot start them.
+fn compilers() -> Result<(), Error> {
+    static STARTED: OnceLock<Result<(), String>> = OnceLock::new();
+    let start = || rayon::ThreadPoolBuilder::new().build_global().map_err(|e| e.to_string());
+    let started = STARTED.get_or_init(start).as_ref();
+    started.copied().map_err(|e| failed(format!("guests cannot be compiled: {e}")))
+}
+
+fn failed(message: String) -> Error {
+    Error::environment("guest.engine", message).help("raise `ulimit -u` and `ulimit -v`, or the container's limits")
 }
 
 /// Moves the epoch on until the engine is gone.

@@ -17,7 +17,7 @@ struct Pool {
     filled: Instant,
     /// since the last line that was written
     suppressed: u64,
-    /// since that was asked last
+    /// since that was asked last; of a line that was cut, as many as its rest would have been
     held_back: u64,
 }
 
@@ -59,6 +59,13 @@ impl Dam {
         Some(std::mem::take(&mut pool.suppressed))
     }
 
+    /// So many lines' worth of a line will not be written.
+    fn cut(&self, lines: usize) {
+        if lines > 0 {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).held_back += lines as u64
+        }
+    }
+
     /// Lines that were held back since this was asked last.
     pub fn held_back(&self) -> u64 {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).held_back)
@@ -74,6 +81,7 @@ impl Log {
 
     pub fn write(&mut self, level: Level, message: &str) {
         self.keep(message);
+        self.dam.cut(message.len().saturating_sub(1) / self.line.max(1));
         let Some(lines) = self.dam.pass() else { return };
         if lines > 0 {
             tracing::warn!(target: "weir::guest", step = %self.step, lines, "log lines left out: the guest writes too many");

@@ -122,6 +122,20 @@ fn added_layouts_reach_every_stream_of_a_shape() {
     assert_eq!(topics(&one, &["c", "d"]), ["c", "d"]);
 }
 
+/// A program knows layouts by number: one that outlived what the step knows of its shape must not take others for them.
+#[test]
+fn a_shape_that_returns_after_ten_thousand_others_is_bound_anew() {
+    let mut chain = chain(vec![transform("healthy", &ROUTE, Limits::default())], OnError::Fail);
+    let orders = stream(0, "orders");
+    assert_eq!(run(&mut chain, batch(&orders, &[Some("a")])).unwrap().records, 1);
+    // five shapes each
+    for n in 1..=2_000 {
+        run(&mut chain, batch(&stream(n, &format!("t{n}")), &[])).unwrap();
+    }
+    let Err(e) = run(&mut chain, batch(&orders, &[Some("b")])) else { panic!("layouts of its own") };
+    assert!(e.code() == "guest.layouts" && e.is_retriable(), "{e}");
+}
+
 #[test]
 fn other_code_in_front_leaves_layouts_behind_it_as_they_are() {
     let stamp = || module("stamp").transform("stamp", &[], Limits::default()).unwrap();

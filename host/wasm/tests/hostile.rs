@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 use support::*;
 use weir_api::Cure;
-use weir_model::Fault;
+use weir_model::{Batch, Decision, Fault, Program};
 use weir_wasm::{Engine, EngineOptions, Limits};
 
 const ROWS: [Option<&str>; 6] = [Some("a"), Some("bb"), Some("poison"), Some("c"), None, Some("ddd")];
@@ -239,6 +239,28 @@ fn a_refused_shape_fails_its_rows() {
     for _ in 0..2 {
         let Err(Fault::Rows(f)) = step.bind(&shape) else { panic!() };
         assert_eq!((&*f.code, &*f.message), ("org.example.Refused", "not this shape"));
+    }
+}
+
+/// What an instance says of a shape must not depend on what it was asked before: the next one is asked in another order.
+#[test]
+fn a_guest_that_contradicts_itself_is_found_out() {
+    let (orders, items) = (stream(1, "orders"), stream(2, "items"));
+    for (mode, code, is_retriable) in [("fickle", "guest.changed", true), ("shy", "guest.bind", false)] {
+        let mut of_orders = Bound::new(transform("hostile", &[("mode", mode)], limits(mode)), &orders).unwrap();
+        let Bound { transform, program } = &mut of_orders;
+        let mut of_items = items.program.then(0, transform.as_mut()).unwrap();
+        let mut apply = |program: &mut Program, batch: &Batch| {
+            let mut decision = Decision::default();
+            program.decide(batch, &mut decision);
+            transform.apply(&program.calls, batch, &decision.asked())
+        };
+        assert_eq!(apply(program, &batch(&orders, &CALM)).unwrap().errors.len(), 0, "{mode}");
+        assert_eq!(apply(&mut of_items, &batch(&items, &CALM)).unwrap().errors.len(), 0, "{mode}");
+        // the one poison row of a batch of one: nothing binds the new instance to anything
+        assert_eq!(apply(program, &batch(&orders, &[Some("poison")])).unwrap().errors.len(), 1, "{mode}");
+        let e = apply(&mut of_items, &batch(&items, &CALM)).unwrap_err();
+        assert_eq!((e.code(), e.is_retriable()), (code, is_retriable), "{mode}: {e}");
     }
 }
 

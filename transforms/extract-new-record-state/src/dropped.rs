@@ -172,6 +172,7 @@ fn escaped(letters: &mut std::str::CharIndices) -> Option<char> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use weir::wit::Blobs;
 
     #[test]
     fn lists_of_texts_are_read_and_nothing_else() {
@@ -184,5 +185,23 @@ mod tests {
         {
             assert_eq!(names(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_header_may_name_some_thousand_different_lists() {
+        let layouts = BTreeMap::new();
+        let mut named = Named { header: "h".into(), row: vec![], value: vec![], key: vec![], layouts, next: 1 };
+        let mut texts = Blobs { valid: vec![], ends: vec![], data: vec![] };
+        for n in 0..=MOST {
+            texts.data.extend_from_slice(format!(r#"["f{n}"]"#).as_bytes());
+            texts.ends.push(texts.data.len() as u32);
+        }
+        let batch = Batch { shape: 0, rows: texts.ends.len() as u32, columns: vec![Column::Text(texts)] };
+        let output = named.apply(&batch).unwrap();
+        let [RowError { row, failure }] = output.errors.as_slice() else { panic!("{} errors", output.errors.len()) };
+        assert_eq!((*row as usize, failure.code.as_str()), (MOST, "weir.extract-new-record-state.lists"));
+        assert_eq!(output.added.len(), MOST);
+        // those that are known go on
+        assert!(named.apply(&Batch { rows: 1, ..batch }).unwrap().errors.is_empty());
     }
 }

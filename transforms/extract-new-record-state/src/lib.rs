@@ -238,6 +238,13 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_of_a_shape_that_nothing_is_named_for_fails() {
+        let mut host = Host::<ExtractNewRecordState>::new(&[]).unwrap();
+        let failure = host.apply(Batch { shape: 7, rows: 1, columns: vec![] }).unwrap_err();
+        assert_eq!(failure.code, "weir.extract-new-record-state.unbound");
+    }
+
+    #[test]
     fn old_options_are_no_part_of_the_manifest() {
         let names: Vec<String> =
             Host::<ExtractNewRecordState>::describe().options.into_iter().map(|o| o.name).collect();

@@ -166,6 +166,13 @@ fn a_matcher_is_a_condition_where_no_language_was_named() {
 }
 
 #[test]
+fn a_batch_of_a_shape_that_was_never_bound_fails() {
+    let mut host = Host::<Filter>::new(&[("condition", "value.op == 'c'")]).unwrap();
+    let failure = host.apply(Batch { shape: 7, rows: 1, columns: vec![] }).unwrap_err();
+    assert_eq!(failure.code, "weir.filter.unbound");
+}
+
+#[test]
 fn what_is_not_read_here_is_refused_with_what_is() {
     for condition in
         ["value.a + 1 == 2", "x == 1", "value.op == ", "(value.op == 'c'", "value.op =~ 'a++'", "'a", "value.f()"]

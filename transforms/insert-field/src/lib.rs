@@ -118,3 +118,19 @@ impl Transform for InsertField {
 }
 
 weir::export!(InsertField);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use weir::testing::{Host, Outcome, Record};
+
+    #[test]
+    fn a_map_whose_keys_are_no_texts_gains_nothing() {
+        let mut host = Host::<InsertField>::new(&[("static.field", "origin"), ("static.value", "shop")]).unwrap();
+        let map = json!({"topic": "t", "value": {"payload": {"$map": [[1, "a"]]}}});
+        let outcomes = host.run(&[Record::from_json(&map).unwrap()]).unwrap();
+        let [Outcome::Failed(failure)] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+        assert_eq!(failure.code, "weir.insert-field.map");
+    }
+}

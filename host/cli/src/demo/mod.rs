@@ -50,7 +50,7 @@ fn postgres(args: &Demo, common: &Common, store: &mut Embedded) -> Result<Done, 
         }
     };
     let thread = std::thread::Builder::new().name("weir-demo-shop".into()).spawn(work);
-    let thread = thread.map_err(|e| Error::environment("task.thread", format!("a thread cannot be started: {e}")))?;
+    let thread = thread.map_err(|e| Error::no_thread(&e))?;
     let ran = pipeline(&captured(&server), common, store, Some(finished));
     stop.store(true, Relaxed);
     let changed = thread.join();

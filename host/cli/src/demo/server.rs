@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use weir_api::Error;
+use weir_local::account::{self, Account};
 use weir_local::cluster::{self, Cluster, SUPERUSER};
-use weir_local::{account, program};
+use weir_local::program;
 use weir_postgres::{ConnectOptions, Connection};
 
 /// A running server. Dropping it ends the server in order; its data stays.
@@ -40,7 +41,9 @@ impl Server {
             return Err(Error::environment("demo.directory", message).help("give a shorter --data-dir"));
         }
         let cluster = Cluster::new(home.join("data")).ok_or_else(missing)?;
-        check_account(&cluster, &home)?;
+        if account::is_root() {
+            check_account(cluster.account, &home)?;
+        }
         let made = fs::create_dir_all(&home).and_then(|()| account::own(&home, cluster.account, 0o700));
         made.map_err(|e| unusable(&home, &e))?;
         end_leftover(&socket, cluster.data())?;
@@ -169,11 +172,9 @@ fn end_leftover(socket: &Path, data: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_account(cluster: &Cluster, home: &Path) -> Result<(), Error> {
-    if !account::is_root() {
-        return Ok(());
-    }
-    let Some(account) = cluster.account else {
+/// For root, as whom no server runs.
+fn check_account(account: Option<Account>, home: &Path) -> Result<(), Error> {
+    let Some(account) = account else {
         let message = "PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` here";
         return Err(Error::environment("demo.account", message).help("run `weir demo postgres` as another user"));
     };
@@ -201,4 +202,26 @@ fn missing() -> Error {
 fn unusable(path: &Path, error: &std::io::Error) -> Error {
     Error::environment("demo.directory", format!("`{}` cannot be used: {error}", path.display()))
         .help("give another --data-dir")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+
+    #[test]
+    fn a_server_is_nobody_that_root_cannot_name_or_that_cannot_come_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let (open, closed) = (folder.path().join("open"), folder.path().join("closed"));
+        for (path, mode) in [(&open, 0o755), (&closed, 0o700)] {
+            fs::DirBuilder::new().mode(mode).create(path).unwrap();
+        }
+        let code = |account, home: &Path| check_account(account, &home.join("demo")).map_err(|e| e.code());
+        assert_eq!(code(None, &open), Err("demo.account"));
+        let owner = fs::metadata(&closed).unwrap();
+        let own = Account { uid: owner.uid(), gid: owner.gid() };
+        assert_eq!(code(Some(own), &closed), Ok(()));
+        let other = Account { uid: own.uid + 1, gid: own.gid + 1 };
+        assert_eq!(code(Some(other), &closed), Err("demo.directory"));
+    }
 }

@@ -12,10 +12,11 @@ use crate::guests::Guests;
 use crate::output::{Done, confirmed};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use weir_api::{Cure, Error, Largest, Sink};
+use weir_api::{Block, Cure, Error, Largest, Sink};
 use weir_config::Plan;
-use weir_runtime::{Blocks, CONVERTER, Chain, OnError, RowFailure, SINK};
+use weir_runtime::{CONVERTER, Chain, OnError, RowFailure, SINK};
 
 /// A letter is a block of its own, and each has so much room.
 const BLOCK_BYTES: usize = 16 << 10;
@@ -52,9 +53,7 @@ struct Replaying<'a> {
 
 pub fn run(args: &Replay, common: &Common) -> Result<Done, Failure> {
     let guests = common.guests()?;
-    let plans = file::plans(&args.files(), &guests)?;
-    let [plan] = plans.as_slice() else { return Err(Error::input("dlq.one-pipeline", "give one pipeline").into()) };
-    let plan = ready(plan)?;
+    let plan = ready(&file::plan(&args.file, args.worker.as_deref(), &guests)?)?;
     let known = Replayed::load(&common.data_dir(), &plan.name)?;
     let mut count = 0usize;
     waiting(&plan, args, &known, &mut |_| {
@@ -150,7 +149,10 @@ impl Replaying<'_> {
             self.fails(step.to_string(), failure.code.to_string());
             return Ok(());
         }
-        let delivered = self.deliver(&blocks);
+        let delivered = match &mut self.out {
+            Some((sink, _)) => deliver(sink.as_mut(), &blocks.blocks, LIMIT),
+            None => Ok(()),
+        };
         self.under_way.push((letter, blocks.records));
         match delivered {
             Ok(()) if self.under_way.len() < LETTERS_A_TIME => Ok(()),
@@ -170,24 +172,6 @@ impl Replaying<'_> {
 
     fn fails(&mut self, step: String, code: String) {
         *self.outcome.failed.entry((step, code)).or_default() += 1
-    }
-
-    fn deliver(&mut self, blocks: &Blocks) -> Result<(), Error> {
-        let Some((sink, _)) = &mut self.out else { return Ok(()) };
-        let deadline = Instant::now() + LIMIT;
-        for block in &blocks.blocks {
-            let mut from = 0;
-            while from < block.records.len() {
-                from = sink.deliver(block, from)?;
-                sink.poll(if from < block.records.len() { WAIT } else { Duration::ZERO }, &mut vec![])?;
-                if Instant::now() > deadline {
-                    let message = format!("the sink took nothing for {} s", LIMIT.as_secs());
-                    return Err(Error::new("dlq.undelivered", Cure::None, message)
-                        .help("what was not sent stays among the letters: replay again"));
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Waits until what was sent is durable, and notes it only then.
@@ -210,6 +194,24 @@ impl Replaying<'_> {
         self.outcome.records += records.iter().sum::<u64>();
         Ok(())
     }
+}
+
+/// Hands everything over; waits for room no longer than `limit`.
+fn deliver(sink: &mut dyn Sink, blocks: &[Arc<Block>], limit: Duration) -> Result<(), Error> {
+    let deadline = Instant::now() + limit;
+    for block in blocks {
+        let mut from = 0;
+        while from < block.records.len() {
+            from = sink.deliver(block, from)?;
+            sink.poll(if from < block.records.len() { WAIT } else { Duration::ZERO }, &mut vec![])?;
+            if Instant::now() > deadline {
+                let message = format!("the sink took nothing for {} s", limit.as_secs());
+                return Err(Error::new("dlq.undelivered", Cure::None, message)
+                    .help("what was not sent stays among the letters: replay again"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The first step that the letter goes through again.
@@ -237,4 +239,36 @@ fn chain(plan: &Plan, guests: &Guests, first: usize) -> Result<Chain, Error> {
     steps.iter_mut().for_each(|s| s.on_error = OnError::Fail);
     let converters = weir_runtime::Converters { on_error: OnError::Fail, ..connectors::converters(plan)? };
     Ok(Chain::new(steps, converters, BLOCK_BYTES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_api::{BlockId, Record};
+
+    /// Takes one record, and then no more.
+    #[derive(Default)]
+    struct Stuck(usize);
+
+    impl Sink for Stuck {
+        fn deliver(&mut self, _: &Arc<Block>, from: usize) -> Result<usize, Error> {
+            self.0 = from.max(1);
+            Ok(self.0)
+        }
+        fn poll(&mut self, _: Duration, _: &mut Vec<BlockId>) -> Result<(), Error> {
+            Ok(())
+        }
+        fn flush(&mut self, _: Instant, _: &mut Vec<BlockId>) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_sink_that_takes_no_more_is_waited_for_so_long() {
+        let records = vec![Record::default(); 2];
+        let block = Block { id: 0, data: vec![], records, header_ends: vec![], routes: [].into() };
+        let mut sink = Stuck::default();
+        let e = deliver(&mut sink, &[Arc::new(block)], Duration::from_millis(20)).unwrap_err();
+        assert_eq!((e.code(), sink.0), ("dlq.undelivered", 1));
+    }
 }

@@ -44,7 +44,7 @@ impl Control {
             }
         };
         let thread = std::thread::Builder::new().name("weir-control".into()).spawn(run);
-        thread.map_err(|e| Error::environment("task.thread", format!("a thread cannot be started: {e}")))?;
+        thread.map_err(|e| Error::no_thread(&e))?;
         Ok(Control { path })
     }
 }

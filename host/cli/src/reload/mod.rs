@@ -119,7 +119,7 @@ impl Reloads {
             }
         };
         let thread = std::thread::Builder::new().name("weir-reload".into()).spawn(run);
-        thread.map(|_| ()).map_err(|e| Error::environment("task.thread", format!("a thread cannot be started: {e}")))
+        thread.map(|_| ()).map_err(|e| Error::no_thread(&e))
     }
 
     /// Takes what changed and is whole by the look of it.

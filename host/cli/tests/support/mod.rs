@@ -47,6 +47,22 @@ impl Place {
         c.env_remove("WEIR_LOG").stdin(Stdio::null());
         c
     }
+    /// A program of this place, as a user who has so many threads at most: one of its own where root asks, or else the same in a
+    /// namespace of its own.
+    pub fn limited(&self, program: &Path, threads: u32) -> Command {
+        let limit = ["prlimit".to_owned(), format!("--nproc={threads}")];
+        let root = weir_local::account::is_root();
+        let mut words = limit.iter().map(String::as_str).collect::<Vec<_>>();
+        if !root {
+            words.splice(0..0, ["unshare", "--user"]);
+        }
+        let mut c = Command::new(words[0]);
+        c.args(&words[1..]).arg(program).current_dir(self.dir.path()).env("NO_COLOR", "1").stdin(Stdio::null());
+        if root {
+            std::os::unix::process::CommandExt::uid(&mut c, 54_321);
+        }
+        c
+    }
     /// Starts `weir run` on a file.
     pub fn start(&self, file: &str) -> Weir {
         self.start_with(&["run", file])

@@ -195,7 +195,7 @@ mod tests {
         let path = directory.path().join("s-7.spill");
         std::os::unix::fs::symlink("/dev/full", &path).unwrap();
         let mut spill = Spill::create(path).unwrap();
-        assert_eq!(spill.append(b"frame").unwrap_err().code(), FAILED);
+        assert_eq!(spill.append(b"frame").unwrap_err().code(), "postgres.spill");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use copied::{broken, tuple};
 use reader::{Chunks, Work};
 use std::cmp::Reverse;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 use weir_api::{Error, Progress};
 use weir_model::{AFTER, Batch, Mark, Row, Stream, Transaction, Window};
@@ -146,15 +146,15 @@ impl Snapshot {
         let (Some(chunks), Some((_, stream))) = (&self.chunks, &self.stream) else {
             return self.next_part(wait, window, now_ns);
         };
-        let bytes = match chunks.recv_timeout(wait) {
-            Ok(Ok(Some(bytes))) => bytes,
-            Ok(Ok(None)) => {
-                self.chunks = None;
-                return Ok(Read::Nothing);
-            }
-            Ok(Err(e)) => return Err(e),
-            Err(RecvTimeoutError::Timeout) => return Ok(Read::Nothing),
-            Err(RecvTimeoutError::Disconnected) => return Err(gone()),
+        let bytes = match reader::next(chunks, wait)? {
+            None => return Ok(Read::Nothing),
+            Some(end) => match end? {
+                Some(bytes) => bytes,
+                None => {
+                    self.chunks = None;
+                    return Ok(Read::Nothing);
+                }
+            },
         };
         let part = self.begun - 1;
         let next = Chunk { stream: stream.clone(), bytes };
@@ -177,10 +177,9 @@ impl Snapshot {
             self.progress.tables_done = self.progress.tables;
             return Ok(Read::Done);
         };
-        match self.parts.recv_timeout(wait) {
-            Ok(chunks) => self.chunks = Some(chunks),
-            Err(RecvTimeoutError::Timeout) => return Ok(Read::Nothing),
-            Err(RecvTimeoutError::Disconnected) => return Err(gone()),
+        self.chunks = reader::next(&self.parts, wait)?;
+        if self.chunks.is_none() {
+            return Ok(Read::Nothing);
         }
         self.begun += 1;
         let table = &part.table;
@@ -230,10 +229,6 @@ impl Snapshot {
 
 fn now_us() -> i64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64)
-}
-
-fn gone() -> Error {
-    Error::retry("postgres.snapshot", "the snapshot's reader ended early")
 }
 
 /// A session that sees the snapshot.

@@ -8,8 +8,9 @@ use crate::catalogue::{self, Types, qualified};
 use crate::server_error::{ident, quoted};
 use crate::table::Naming;
 use crate::type_table::Mapping;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use weir_api::Error;
 
 /// Chunks of a part read ahead, each of about [`CHUNK_BYTES`].
@@ -50,9 +51,20 @@ pub fn start(sessions: Vec<Connection>, work: Work) -> Result<Receiver<Chunks>, 
     for connection in sessions {
         let (reader, queue) = (Reader { connection, work: work.clone(), columns: None }, queue.clone());
         let thread = std::thread::Builder::new().name("pg-snapshot".into()).spawn(move || reader.run(&queue));
-        thread.map_err(|e| Error::environment("task.thread", format!("a thread cannot be started: {e}")))?;
+        thread.map_err(|e| Error::no_thread(&e))?;
     }
     Ok(parts)
+}
+
+/// What comes within `wait`. Err: the thread that it would come from is gone, and not in order.
+pub fn next<T>(from: &Receiver<T>, wait: Duration) -> Result<Option<T>, Error> {
+    match from.recv_timeout(wait) {
+        Ok(next) => Ok(Some(next)),
+        Err(RecvTimeoutError::Timeout) => Ok(None),
+        Err(RecvTimeoutError::Disconnected) => {
+            Err(Error::retry("postgres.snapshot", "the snapshot's reader ended early"))
+        }
+    }
 }
 
 // === impl Queue ===
@@ -187,4 +199,20 @@ fn rewritten(table: &Table) -> Error {
     let message = format!("the table `{}` was written anew before the snapshot came to it", table.name());
     Error::retry("postgres.table-rewritten", message)
         .help("nothing is lost: a later snapshot goes on with it; `snapshot.locking.mode` = shared keeps TRUNCATE and such waiting")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_is_gone_is_no_end() {
+        let (send, chunks) = sync_channel::<Bytes>(1);
+        assert!(next(&chunks, Duration::ZERO).unwrap().is_none());
+        send.send(Ok(None)).unwrap();
+        assert!(matches!(next(&chunks, Duration::ZERO), Ok(Some(Ok(None)))));
+        drop(send);
+        let e = next(&chunks, Duration::ZERO).unwrap_err();
+        assert!(e.code() == "postgres.snapshot" && e.is_retriable(), "{e}");
+    }
 }

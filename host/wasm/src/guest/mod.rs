@@ -225,9 +225,18 @@ impl Guest {
             Arc::ptr_eq(&b, &call.binding) || alike()
         });
         let bound = self.shapes.get(number).and_then(|k| k.said.as_ref()?.as_ref().ok()).filter(|_| agreed);
-        bound.cloned().ok_or_else(|| {
+        let bound = bound.cloned().ok_or_else(|| {
             Error::retry("guest.changed", format!("`{}` says something else of a shape than it said before", self.step))
-        })
+        })?;
+        if call.then.len() as u32 > bound.layouts() {
+            // it was let go, and the numbers of what its values had added since are not known any more
+            return Err(self.unknown_layouts("has forgotten what it added to a shape that it had not met for long"));
+        }
+        Ok(bound)
+    }
+
+    fn unknown_layouts(&self, what: &str) -> Error {
+        Error::retry("guest.layouts", format!("`{}` {what}", self.step))
     }
 
     /// Lets an instance go whose memory has grown too big, for memory of a guest never shrinks; what a stateful one knows is worth
@@ -277,6 +286,9 @@ impl Guest {
         };
         // looked at only where a row failed
         self.logged = if said.errors.is_empty() { None } else { instance.logged() };
+        if said.errors.iter().any(|e| e.failure.message.len() > binding::MOST_MESSAGE) {
+            self.wasted(began.elapsed());
+        }
         let part = self.take(work, said, rows.len());
         let logged = self.logged.clone();
         let part = part.map(|mut part| {
@@ -332,8 +344,7 @@ impl Guest {
         if highest >= least {
             let known = self.shapes.get(work.shape).and_then(|k| k.said.as_ref()?.as_ref().ok());
             let Some(bound) = known.filter(|b| least == most && most <= b.layouts()) else {
-                let message = format!("`{}` added layouts while others of its shape were bound", self.step);
-                return Err(Error::retry("guest.layouts", message));
+                return Err(self.unknown_layouts("added layouts while others of its shape were bound"));
             };
             added = bound.binding.layouts.get(least as usize..).unwrap_or_default().to_vec();
         }
@@ -391,6 +402,7 @@ impl Transform for Guest {
             _ if floods => self.wasted(spent),
             _ => {}
         }
+        self.courtesy.rest(spent);
         self.applied(&work, part)
     }
 

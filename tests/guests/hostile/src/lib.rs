@@ -4,13 +4,15 @@
 wit_bindgen::generate!({ path: "../../../wit", world: "transformer", generate_all });
 
 use exports::weir::transform::transform::Guest;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 use weir::transform::host::{Level, log};
 use weir::transform::types::*;
 
 thread_local!(static MODE: RefCell<String> = const { RefCell::new(String::new()) });
 thread_local!(static WORD: RefCell<String> = const { RefCell::new(String::new()) });
+
+thread_local!(static BINDS: Cell<u32> = const { Cell::new(0) });
 
 struct Hostile;
 
@@ -170,10 +172,14 @@ impl Guest for Hostile {
         let rule = |when, then| Rule { name: "r".into(), when, then };
         let mut ordered = false;
         let value = find(&shape, &["value"]).unwrap();
+        let is_first = BINDS.replace(BINDS.get() + 1) == 0;
         match mode().as_str() {
             "bind-refuse" => return Err(refusal("not this shape")),
             "bind-trap" => panic!("trap"),
             "bind-loop" => forever(),
+            "fickle" if is_first => layout = vec![put(&["value", "after", "first"], Source::Computed(0))],
+            "shy" if is_first && shape.topic.contains("items") => panic!("trap"),
+            "topic-by-row" => layout.push(Edit::Topic(Source::Input(status))),
             "bind-memory" => bomb(),
             "bind-huge" => {
                 let name = "x".repeat(1 << 20);
@@ -253,7 +259,7 @@ impl Guest for Hostile {
             return Ok(out);
         }
         match mode.as_str() {
-            "trap" | "ordered" => panic!("trap"),
+            "trap" | "ordered" | "fickle" | "shy" => panic!("trap"),
             "log-trap" => {
                 (0..100).for_each(|i| log(Level::Info, &format!("line {i}")));
                 panic!("trap")
