@@ -3,6 +3,10 @@
 //! Invariant 7: a guest costs its own pipeline time, and nothing else. With a core for every thread it cannot do otherwise; with fewer
 //! a guest that breaks its limits again and again would take turns from pipelines that behave. So a thread that wasted a second
 //! does its work with what the others leave. Heavy work that keeps to the limits is no waste: it has the share of any thread.
+//!
+//! And it rests after a short batch in which others took the core from it. A thread that sleeps and wakes for every few rows comes
+//! back each time as one that is owed a turn, and keeps a core until the next tick of the kernel's clock while others wait; after a
+//! rest it has more rows at once, for which the same harm is done once. Where nobody wants the core there is no rest.
 
 use std::time::{Duration, Instant};
 
@@ -11,19 +15,25 @@ use std::time::{Duration, Instant};
 pub struct Courtesy {
     wasted: Duration,
     at: Instant,
-    gives_way: bool,
+    /// how often the core was taken from this thread, once it gives way
+    gives_way: Option<i64>,
 }
 
 /// So much at once is too much,
 const MOST: Duration = Duration::from_secs(1);
 /// and so is more than this part of the time for long.
 const SHARE: u32 = 10;
+/// After a batch for which the thread was in somebody's way, so many times what the batch took,
+const REST: u32 = 20;
+/// but at least this: five turns a second are few. A batch that took longer had no turn that it was not owed.
+const LEAST_REST: Duration = Duration::from_millis(200);
+const MOST_REST: Duration = Duration::from_secs(1);
 
 // === impl Courtesy ===
 
 impl Courtesy {
     pub fn new() -> Self {
-        Courtesy { wasted: Duration::ZERO, at: Instant::now(), gives_way: false }
+        Courtesy { wasted: Duration::ZERO, at: Instant::now(), gives_way: None }
     }
 
     /// A call broke a limit, and took so long for it. True: that was too much, and this thread gives way from now on.
@@ -33,15 +43,26 @@ impl Courtesy {
         if !self.add(time, since) {
             return false;
         }
-        self.gives_way = true;
         give_way();
+        self.gives_way = Some(preempted());
         true
+    }
+
+    /// A batch is done that took so long.
+    #[inline]
+    pub fn rest(&mut self, spent: Duration) {
+        if let Some(before) = &mut self.gives_way {
+            let now = preempted();
+            if std::mem::replace(before, now) != now && spent < LEAST_REST {
+                std::thread::sleep((spent * REST).clamp(LEAST_REST, MOST_REST));
+            }
+        }
     }
 
     /// True: it is too much, for the first time.
     fn add(&mut self, time: Duration, since: Duration) -> bool {
         self.wasted = self.wasted.saturating_sub(since / SHARE) + time;
-        self.wasted >= MOST && !self.gives_way
+        self.wasted >= MOST && self.gives_way.is_none()
     }
 }
 
@@ -59,6 +80,18 @@ fn give_way() {
 
 #[cfg(not(target_os = "linux"))]
 fn give_way() {}
+
+/// How often somebody else had the core although this thread still wanted it.
+#[cfg(target_os = "linux")]
+fn preempted() -> i64 {
+    use nix::sys::resource::{UsageWho, getrusage};
+    getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.involuntary_context_switches())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn preempted() -> i64 {
+    0
+}
 
 #[cfg(test)]
 mod tests {

@@ -55,19 +55,23 @@ pub fn measure(run: &mut Run<'_>) -> Result<Figure> {
     anyhow::ensure!(ages.len() as u64 == RATE * SECONDS, "{} of {} records", ages.len(), RATE * SECONDS);
     let cpu = process::cpu_seconds(id)? - before;
     ages.sort_unstable();
-    let at = |share: usize| ages.get((ages.len() * share / 100).min(ages.len() - 1)).map(|us| *us as f64 / 1000.0);
     Ok(Figure {
         events: ages.len() as u64,
         cpu_seconds: Some(cpu),
         rss_peak_mb: process::peak_mb(id),
-        latency_p50_ms: at(50),
-        latency_p99_ms: at(99),
+        latency_p50_ms: percentile(&ages, 50),
+        latency_p99_ms: percentile(&ages, 99),
         ..Figure::default()
     })
 }
 
+/// Milliseconds that `percent` of the ages, sorted and in microseconds, do not exceed.
+pub fn percentile(ages: &[i64], percent: usize) -> Option<f64> {
+    ages.get((ages.len() * percent / 100).min(ages.len().saturating_sub(1))).map(|us| *us as f64 / 1000.0)
+}
+
 /// The digits of `"name":"…"` of the row after the change.
-fn written(value: &[u8]) -> Option<i64> {
+pub fn written(value: &[u8]) -> Option<i64> {
     const FIELD: &[u8] = b"\"name\":\"1";
     let at = value.windows(FIELD.len()).position(|w| w == FIELD)? + FIELD.len() - 1;
     let digits = value.get(at..)?;

@@ -6,6 +6,7 @@
 mod case;
 mod latency;
 mod micro;
+mod neighbours;
 mod report;
 mod stage;
 mod system;
@@ -40,6 +41,9 @@ pub struct Args {
     /// A pipeline file that weir runs in the same process, as one with a guest that misbehaves; may be repeated
     #[arg(long, value_name = "FILE")]
     beside: Vec<PathBuf>,
+    /// A healthy pipeline's latency beside each hostile guest, or beside those named
+    #[arg(long, value_name = "GUEST", num_args = 0.., conflicts_with_all = ["case", "only", "sink", "beside", "micro"])]
+    neighbours: Option<Vec<String>>,
     /// What a row costs, without a database and without Kafka
     #[arg(long, conflicts_with_all = ["case", "only", "sink", "repeat", "weir"])]
     micro: bool,
@@ -62,6 +66,9 @@ pub fn run(args: &Args) -> Result<()> {
         return micro::run(args.json);
     }
     let binary = checkout::weir(args.weir.as_deref(), true)?;
+    if let Some(guests) = &args.neighbours {
+        return neighbours::run(binary, guests, args.repeat, args.json);
+    }
     let cases: Vec<&Case> = match (args.sink, args.case.is_empty()) {
         (Sink::Discard, _) => vec![&case::DISCARD],
         (Sink::Kafka, true) => CASES.iter().collect(),

@@ -24,17 +24,23 @@ pub struct Database {
     pub client: Client,
 }
 
+/// A server that does nothing by itself while a case runs.
+pub fn postgres() -> Result<Postgres> {
+    let postgres = Postgres::builder()
+        .setting("shared_buffers", "3GB")
+        .setting("max_wal_size", "32GB")
+        .setting("checkpoint_timeout", "1h")
+        .setting("autovacuum", "off")
+        .start()?;
+    Ok(postgres)
+}
+
 // === impl Stage ===
 
 impl Stage {
     pub fn new(weir: PathBuf, debezium: bool) -> Result<Stage> {
         let plugin = if debezium { Some(Plugin::debezium_postgres()?.with_scripting()?) } else { None };
-        let postgres = Postgres::builder()
-            .setting("shared_buffers", "3GB")
-            .setting("max_wal_size", "32GB")
-            .setting("checkpoint_timeout", "1h")
-            .setting("autovacuum", "off")
-            .start()?;
+        let postgres = postgres()?;
         let kafka = Kafka::builder().start()?;
         let cluster = Cluster::new(kafka.bootstrap())?;
         Ok(Stage { weir, beside: vec![], plugin, cluster, kafka, postgres })

@@ -1,0 +1,280 @@
+//! `cargo x bench --neighbours`: how old is a row of a healthy pipeline when it arrives, alone and with a hostile guest in another
+//! pipeline of the same process?
+//!
+//! From PostgreSQL through a guest into a pipe, and no Kafka: where the cores are few its broker takes turns with the pipelines,
+//! and what is asked is what the guests cost. Runs alone lie between the others, so that a machine that changes shows.
+
+use super::case::now_us;
+use super::latency::{percentile, written};
+use super::stage;
+use crate::{checkout, process};
+use anyhow::{Context, Result, ensure};
+use postgres::{Client, NoTls};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+use weir_testkit::{Postgres, guest};
+
+/// Modes of `tests/guests/hostile` that do harm while rows pass.
+const GUESTS: &[&str] = &[
+    "trap",
+    "divide",
+    "loop",
+    "memory",
+    "stack",
+    "deep",
+    "refuse",
+    "ordered",
+    "short",
+    "ends-outside",
+    "utf8",
+    "rows-range",
+    "layout-range",
+    "added-many",
+    "huge",
+    "huge-text",
+    "huge-list",
+    "huge-error",
+    "huge-word",
+    "leak",
+    "fill",
+    "log-huge",
+    "log-flood",
+    "log-trap",
+    "bind-loop",
+    "bind-memory",
+];
+/// Rows a second, each with a transaction of its own. The hostile pipeline has as many, and a third of them are poison.
+const RATE: u64 = 1000;
+/// Rows before those that are measured: a wasteful guest is known for it by then.
+const WARM: i64 = 5 * RATE as i64;
+const MEASURED: i64 = 20 * RATE as i64;
+/// Beside a guest that keeps its contract, for no row is poison to it: what a second pipeline costs.
+const CALM: &str = "calm";
+/// What a run alone is called.
+const ALONE: &str = "alone";
+
+/// What all runs need.
+struct Scene {
+    weir: PathBuf,
+    postgres: Postgres,
+    healthy: PathBuf,
+    hostile: PathBuf,
+}
+
+/// What one run gave.
+struct Figure {
+    guest: &'static str,
+    p50: f64,
+    p99: f64,
+    peak_mb: f64,
+    cpu_seconds: f64,
+}
+
+/// Ended when dropped.
+struct Running(Child);
+
+pub fn run(weir: PathBuf, only: &[String], repeat: u32, json: bool) -> Result<()> {
+    for name in only {
+        ensure!(GUESTS.contains(&name.as_str()), "no guest `{name}`; there are {}", GUESTS.join(", "));
+    }
+    let target = checkout::target()?.join("guests");
+    let module = |name: &str| guest::build(&checkout::root().join("tests/guests").join(name), name, &target);
+    let scene = Scene { weir, postgres: stage::postgres()?, healthy: module("healthy")?, hostile: module("hostile")? };
+    let mut figures = vec![];
+    for _ in 0..repeat {
+        let guests = GUESTS.iter().filter(|name| only.is_empty() || only.iter().any(|o| o == *name));
+        for guest in [ALONE, CALM].iter().chain(guests) {
+            let figure = scene.run(guest).with_context(|| format!("beside {guest}"))?;
+            match json {
+                true => println!("{}", figure.json()),
+                false => eprintln!("{}", figure.line()),
+            }
+            figures.push(figure);
+        }
+    }
+    if !json {
+        print!("{}", table(&figures));
+    }
+    Ok(())
+}
+
+// === impl Scene ===
+
+impl Scene {
+    fn run(&self, guest: &'static str) -> Result<Figure> {
+        let database = self.postgres.database()?;
+        let mut client = Client::connect(&self.postgres.url_of(&database), NoTls)?;
+        client.batch_execute("CREATE TABLE events (id bigint PRIMARY KEY, name text, city text)")?;
+        let folder = tempfile::Builder::new().prefix("weir-neighbours-").tempdir()?;
+        let figure = self.measure(guest, &database, client, folder.path())?;
+        self.postgres.sql("SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots WHERE active")?;
+        self.postgres.sql(&format!("SELECT pg_drop_replication_slot('{database}')"))?;
+        self.postgres.sql(&format!("DROP DATABASE {database} WITH (FORCE)"))?;
+        Ok(figure)
+    }
+
+    fn measure(&self, guest: &'static str, database: &str, client: Client, folder: &Path) -> Result<Figure> {
+        let log = folder.join("log");
+        let mut weir = Running(self.start(guest, database, folder)?);
+        let records = BufReader::new(weir.0.stdout.take().context("a pipe")?);
+        let (arrived, ended) = (AtomicI64::new(0), AtomicBool::new(false));
+        let id = weir.0.id();
+        let (ages, cpu) = std::thread::scope(|scope| -> Result<_> {
+            let writer = scope.spawn(|| write(client, &arrived, &ended));
+            let result = read(records, &arrived, id);
+            ended.store(true, Ordering::Relaxed);
+            writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
+            result
+        })
+        .with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
+        Ok(Figure {
+            guest,
+            p50: percentile(&ages, 50).unwrap_or_default(),
+            p99: percentile(&ages, 99).unwrap_or_default(),
+            peak_mb: process::peak_mb(id).unwrap_or_default(),
+            cpu_seconds: cpu,
+        })
+    }
+
+    fn start(&self, guest: &str, database: &str, folder: &Path) -> Result<Child> {
+        let healthy = format!(
+            "name = \"healthy\"\n[source.postgres]\nurl = \"{}\"\ntopic.prefix = \"healthy\"\nslot.name = \"{database}\"\n\
+             snapshot.mode = \"no_data\"\n[[transform]]\nuse = \"{}\"\nwith.mode = \"echo\"\nwith.field = \"city\"\n\
+             [sink.stdout]\nvalue.format = \"json\"\nkey.format = \"json\"\n",
+            self.postgres.url_of(database),
+            self.healthy.display()
+        );
+        let word = if guest == CALM { "never" } else { "paid" };
+        let hostile = format!(
+            "name = \"hostile\"\n[source.generator]\nrate = {RATE}\n[[transform]]\nuse = \"{}\"\non-error = \"skip\"\n\
+             with.mode = \"{guest}\"\nwith.word = \"{word}\"\n[sink.discard]\n",
+            self.hostile.display()
+        );
+        let mut command = Command::new(&self.weir);
+        command.args(["--data-dir", "data", "--log", "warn", "run", "healthy.toml"]).current_dir(folder);
+        fs::write(folder.join("healthy.toml"), healthy)?;
+        if guest != ALONE {
+            fs::write(folder.join("hostile.toml"), hostile)?;
+            command.arg("hostile.toml");
+        }
+        Ok(command.stdout(Stdio::piped()).stderr(fs::File::create(folder.join("log"))?).spawn()?)
+    }
+}
+
+/// Writes rows at [`RATE`], each with the time of its statement, taken just before its commit.
+fn write(mut client: Client, arrived: &AtomicI64, ended: &AtomicBool) -> Result<()> {
+    let insert = client.prepare(
+        "INSERT INTO events VALUES ($1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text, 'town')",
+    )?;
+    // what is written before there is a slot never arrives
+    let mut id = 0i64;
+    while arrived.load(Ordering::Relaxed) == 0 && !ended.load(Ordering::Relaxed) {
+        id -= 1;
+        client.execute(&insert, &[&id])?;
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let start = Instant::now();
+    for n in 0..WARM + MEASURED {
+        if ended.load(Ordering::Relaxed) {
+            break;
+        }
+        let due = start + Duration::from_micros(n.unsigned_abs() * 1_000_000 / RATE);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        client.execute(&insert, &[&(n + 1)])?;
+    }
+    Ok(())
+}
+
+/// The ages of the rows after the first [`WARM`], in microseconds and sorted, and the CPU that the process had for them.
+fn read(records: impl BufRead, arrived: &AtomicI64, id: u32) -> Result<(Vec<i64>, f64)> {
+    let (mut ages, mut before) = (vec![], 0.0);
+    for record in records.split(b'\n') {
+        let record = record?;
+        let now = now_us();
+        let at = written(&record).context("a record without its time")?;
+        // a negative id: one of the tries before the slot was there
+        if !record.windows(6).any(|w| w == b"\"id\":-") {
+            let n = arrived.fetch_add(1, Ordering::Relaxed);
+            if n == WARM {
+                before = process::cpu_seconds(id)?;
+            }
+            if n >= WARM {
+                ages.push(now - at);
+            }
+        } else if arrived.load(Ordering::Relaxed) == 0 {
+            arrived.store(1, Ordering::Relaxed);
+        }
+        if ages.len() as i64 == MEASURED - 1 {
+            ages.sort_unstable();
+            return Ok((ages, process::cpu_seconds(id)? - before));
+        }
+    }
+    anyhow::bail!("weir ended after {} rows", arrived.load(Ordering::Relaxed))
+}
+
+// === impl Figure ===
+
+impl Figure {
+    fn json(&self) -> Value {
+        json!({
+            "beside": self.guest,
+            "latency_p50_ms": self.p50,
+            "latency_p99_ms": self.p99,
+            "rss_peak_mb": self.peak_mb,
+            "cpu_seconds": self.cpu_seconds,
+        })
+    }
+
+    fn line(&self) -> String {
+        let Figure { guest, p50, p99, peak_mb, cpu_seconds } = self;
+        format!("{guest:<14} p50 {p50:>7.3} ms  p99 {p99:>7.3} ms  peak {peak_mb:>4.0} MB  cpu {cpu_seconds:>5.1} s")
+    }
+}
+
+/// For each guest the medians of its runs, and how they stand to those of the runs beside a calm one.
+fn table(figures: &[Figure]) -> String {
+    let all = |guest: &str| {
+        let mut of: Vec<f64> = figures.iter().filter(|f| f.guest == guest).map(|f| f.p99).collect();
+        of.sort_by(f64::total_cmp);
+        of
+    };
+    let median = |guest: &str| all(guest).get(all(guest).len() / 2).copied();
+    let mut text = String::new();
+    for guest in [ALONE, CALM].iter().chain(GUESTS) {
+        if let (Some(beside), Some(calm)) = (median(guest), median(CALM)) {
+            let change = (beside / calm - 1.0) * 100.0;
+            let each: Vec<String> = all(guest).iter().map(|p99| format!("{p99:.2}")).collect();
+            text.push_str(&format!("{guest:<14} {beside:>7.3} ms {change:>+6.1} %  {}\n", each.join(" ")));
+        }
+    }
+    text
+}
+
+// === impl Running ===
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_is_compared_with_one_that_is_calm() {
+        let figure = |guest, p99| Figure { guest, p50: 1.0, p99, peak_mb: 1.0, cpu_seconds: 1.0 };
+        let text = table(&[figure(CALM, 2.0), figure("trap", 3.0), figure(CALM, 9.0), figure(CALM, 1.0)]);
+        assert_eq!(
+            text,
+            "calm             2.000 ms   +0.0 %  1.00 2.00 9.00\ntrap             3.000 ms  +50.0 %  3.00\n"
+        );
+    }
+}
