@@ -13,6 +13,7 @@ mod guests;
 mod metrics;
 mod offsets;
 mod output;
+mod progress;
 mod reload;
 mod run;
 mod show;

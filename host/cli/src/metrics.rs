@@ -70,8 +70,25 @@ impl Report for Pipelines {
                     bytes as f64,
                 );
             }
-            if let Some(p) = &t.progress {
+            if let Some(reading) = &t.progress {
+                let p = &reading.progress;
                 gauge("weir_snapshot_rows", "Rows of the snapshot read so far.", p.rows as f64);
+                if let Some(rows) = p.rows_total {
+                    gauge(
+                        "weir_snapshot_rows_expected",
+                        "Rows of the snapshot, as the database estimates.",
+                        rows as f64,
+                    );
+                }
+                gauge("weir_snapshot_rows_per_second", "How fast the snapshot is read.", reading.rows_per_second);
+                if let Some(left) = reading.left() {
+                    gauge(
+                        "weir_snapshot_seconds_left",
+                        "What the snapshot still takes at this pace.",
+                        left.as_secs_f64(),
+                    );
+                }
+                gauge("weir_snapshot_tables", "Tables of the snapshot.", p.tables as f64);
                 gauge("weir_snapshot_tables_done", "Tables of the snapshot that are read.", p.tables_done as f64);
             }
             for ((step, rule), n) in &t.dropped {

@@ -24,7 +24,8 @@ pub fn log(common: &Common) {
     let filter = tracing_subscriber::EnvFilter::try_new(&common.log);
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let colour = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && std::io::stderr().is_terminal();
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| crate::progress::Aside).with_ansi(colour);
     // a second subscriber is only possible in tests
     let _ = subscriber.with_target(false).try_init();
 }

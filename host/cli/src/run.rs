@@ -8,16 +8,18 @@ use crate::file;
 use crate::guests::Guests;
 use crate::metrics::Pipelines;
 use crate::output::Done;
+use crate::progress::{self, Shown};
 use crate::reload::{Reloads, Request, control::Control};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tracing::{info, warn};
 use weir_api::{Error, Limit, Offset, Source};
 use weir_config::{Plan, Providers};
@@ -114,7 +116,8 @@ pub fn run_plans(plans: &[Plan], guests: &Arc<Guests>, store: &Embedded, ends: E
     let mut failed = vec![];
     let mut left = running.len();
     let mut said = false;
-    let mut progress = Progress::default();
+    let at_terminal = progress::at_terminal(plans.iter().any(|p| p.sink.kind == "stdout"));
+    let mut shown: Vec<_> = running.iter().map(|r| Shown::new(&r.name, at_terminal)).collect();
     while left > 0 {
         match ended.recv_timeout(Duration::from_millis(100)) {
             Ok(Ended { pipeline, result }) => {
@@ -130,15 +133,17 @@ pub fn run_plans(plans: &[Plan], guests: &Arc<Guests>, store: &Embedded, ends: E
         }
         if asked.load(Relaxed) && !said {
             said = true;
-            eprintln!("stopping: delivering what is under way and storing the offsets (again to end at once)");
+            let said = "stopping: delivering what is under way and storing the offsets (again to end at once)";
+            let _ = writeln!(progress::Aside, "{said}");
             running.iter().for_each(|r| r.stop.ask())
         }
         if ends.finished.as_ref().is_some_and(|f| f.load(Relaxed)) {
             running.iter().for_each(|r| r.stop.ask())
         }
-        running.iter().for_each(|r| progress.show(&r.name, &r.counters));
+        shown.iter_mut().zip(&running).for_each(|(s, r)| s.show(r.counters.totals().progress.as_ref()));
         running.iter_mut().for_each(Running::tell)
     }
+    drop(shown);
     let totals: Vec<_> = running.iter().map(|r| (r.name.clone(), r.counters.totals())).collect();
     running.into_iter().for_each(|r| {
         let _ = r.thread.join();
@@ -257,40 +262,5 @@ impl OffsetStore for Offsets {
     fn save(&mut self, partition: &Offset, offset: &Offset) -> Result<(), Error> {
         let offsets = [(partition, Some(offset))];
         self.store.save(&self.pipeline, Change { offsets: &offsets, values: &[] })
-    }
-}
-
-/// A snapshot's progress: a line every ten seconds or ten per cent.
-#[derive(Default)]
-struct Progress {
-    last: Option<(Instant, u64, u64)>,
-}
-
-// === impl Progress ===
-
-impl Progress {
-    fn show(&mut self, name: &str, counters: &Counters) {
-        let Some(p) = counters.totals().progress else { return };
-        let tenth = p.rows_total.filter(|t| *t > 0).map_or(0, |t| p.rows * 10 / t);
-        let Some((at, rows, tenths)) = self.last else {
-            self.last = Some((Instant::now(), p.rows, tenth));
-            return;
-        };
-        let seconds = at.elapsed().as_secs_f64();
-        if seconds < 10.0 && (tenth <= tenths || seconds < 1.0) {
-            return;
-        }
-        let rate = (p.rows.saturating_sub(rows)) as f64 / seconds;
-        let left = p.rows_total.and_then(|t| t.checked_sub(p.rows)).filter(|_| rate > 0.0).map(|n| n as f64 / rate);
-        let eta = left.map_or("unknown".into(), |s| format!("{s:.0} s"));
-        info!(
-            pipeline = name,
-            table = p.table,
-            rows = p.rows,
-            tables = format!("{}/{}", p.tables_done, p.tables),
-            eta,
-            "snapshot: {rate:.0} rows/s"
-        );
-        self.last = Some((Instant::now(), p.rows, tenth));
     }
 }

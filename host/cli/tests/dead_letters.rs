@@ -285,6 +285,48 @@ fn refused(place: &Place, text: &str) {
     assert_eq!(code(&[]), (Some(2), "dlq.not-confirmed".into()));
 }
 
+/// Whoever writes letters and whoever reads them are two clients: both have the letters' own settings.
+#[test]
+fn letters_lie_in_a_kafka_that_wants_a_certificate_or_a_login() {
+    let kafka = Kafka::builder().secure().start().expect("Kafka");
+    let secure = kafka.secure().expect("its listeners");
+    let (database, _) =
+        database("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT g FROM generate_series(1, 200) g");
+    let certificate = format!(
+        "kafka.bootstrap.servers = \"127.0.0.1:{}\"\nkafka.security.protocol = \"SSL\"\n\
+         kafka.ssl.truststore.location = \"{}\"\nkafka.ssl.truststore.type = \"PKCS12\"\nkafka.ssl.truststore.password = \"{3}\"\n\
+         kafka.ssl.keystore.location = \"{}\"\nkafka.ssl.keystore.type = \"PKCS12\"\nkafka.ssl.keystore.password = \"{3}\"\n",
+        secure.ssl_port,
+        secure.truststore_p12.display(),
+        secure.keystore_p12.display(),
+        secure.store_password
+    );
+    let login = format!(
+        "kafka.bootstrap.servers = \"127.0.0.1:{}\"\nkafka.security.protocol = \"SASL_PLAINTEXT\"\nkafka.sasl.mechanism = \"PLAIN\"\n\
+         kafka.sasl.jaas.config = '''org.apache.kafka.common.security.plain.PlainLoginModule required username=\"{}\" password=\"{}\";'''\n",
+        secure.sasl_port, secure.user, secure.password
+    );
+    for (name, client, secret) in
+        [("certificate", certificate, secure.store_password), ("login", login, secure.password)]
+    {
+        let place = Place::new();
+        let text = |options: &str| {
+            let source = source(&database, name) + "snapshot.mode = \"initial_only\"\n";
+            let errors = format!("[errors.dead-letter]\ntopic = \"{name}.dead\"\n{client}");
+            [&source, &step(options), "[sink.file]\npath = \"records.jsonl\"\n", &errors].concat()
+        };
+        place.write("p.toml", &text(""));
+        assert_eq!(result(&place, &["run", "p.toml"])[0]["records"], 198, "{name}");
+        assert_eq!(dead(kafka.bootstrap(), &format!("{name}.dead")), BTreeSet::from([100, 200]));
+        let ls = place.weir(&["dlq", "ls", "p.toml", "--log", "debug"]);
+        let said = String::from_utf8_lossy(&[ls.stdout, ls.stderr].concat()).into_owned();
+        assert!(said.contains("guest.trap") && !said.contains(secret), "{said}");
+        place.write("p.toml", &text("with.mended = true\n"));
+        assert_eq!(result(&place, &["dlq", "replay", "p.toml", "--yes"])["replayed"], 2, "{name}");
+        assert_eq!(support::read(&place.path("records.jsonl")).lines().count(), 200, "{name}");
+    }
+}
+
 #[test]
 fn a_value_is_logged_where_that_was_asked_for() {
     let (database, _) = database("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (100, 'secret')");

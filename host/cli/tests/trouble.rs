@@ -323,6 +323,18 @@ fn a_table_that_is_put_back_into_a_filtered_publication_is_told() {
     assert!(weir.stop().success());
 }
 
+/// The row has left, and the standby has it.
+fn a_row_later_the_primary_crashes(pipeline: &Pipeline, standby: &Postgres) {
+    pipeline.wait_for_ids(&[1]);
+    pipeline.sql("INSERT INTO t VALUES (2, 'b')");
+    pipeline.wait_for_ids(&[1, 2]);
+    stored_up_to_now(pipeline);
+    wait_for("the standby", LIMIT, || {
+        standby.sql_in(&pipeline.database, "SELECT 1 FROM t WHERE id = 2").is_ok_and(|r| !r.is_empty()).then_some(())
+    });
+    pipeline.server.stop_immediate().expect("a crash");
+}
+
 /// Its log is all there, but no slot: before PostgreSQL 17 standbys keep none.
 #[test]
 fn a_standby_that_is_promoted_has_no_slot() {
@@ -330,14 +342,7 @@ fn a_standby_that_is_promoted_has_no_slot() {
     let standby = primary.standby().expect("a standby");
     let pipeline = Pipeline::new(&primary);
     let weir = pipeline.start("");
-    pipeline.wait_for_ids(&[1]);
-    pipeline.sql("INSERT INTO t VALUES (2, 'b')");
-    pipeline.wait_for_ids(&[1, 2]);
-    stored_up_to_now(&pipeline);
-    wait_for("the standby", LIMIT, || {
-        standby.sql_in(&pipeline.database, "SELECT 1 FROM t WHERE id = 2").is_ok_and(|r| !r.is_empty()).then_some(())
-    });
-    primary.stop_immediate().expect("a crash");
+    a_row_later_the_primary_crashes(&pipeline, &standby);
     wait_for("tries", LIMIT, || weir.log().contains("trying again").then_some(()));
     standby.promote().expect("promoted");
     assert!(weir.stop().success());
@@ -368,14 +373,7 @@ fn a_pipeline_follows_the_server_that_may_be_written_to() {
     assert!(text.contains(&of_one));
     pipeline.place.write("e.toml", &text.replace(&of_one, &format!("database.hostname = \"{hosts}\"")));
     let weir = pipeline.place.start("e.toml");
-    pipeline.wait_for_ids(&[1]);
-    pipeline.sql("INSERT INTO t VALUES (2, 'b')");
-    pipeline.wait_for_ids(&[1, 2]);
-    stored_up_to_now(&pipeline);
-    wait_for("the standby", LIMIT, || {
-        standby.sql_in(&pipeline.database, "SELECT 1 FROM t WHERE id = 2").is_ok_and(|r| !r.is_empty()).then_some(())
-    });
-    primary.stop_immediate().expect("a crash");
+    a_row_later_the_primary_crashes(&pipeline, &standby);
     wait_for("tries", LIMIT, || weir.log().contains("no server may be written to").then_some(()));
     assert!(weir.log().contains("is a standby") && weir.log().contains("connection refused"), "{}", weir.log());
     standby.promote().expect("promoted");

@@ -1,9 +1,11 @@
 //! What a task has done, for metrics and people. Written by the task's thread, read by anyone.
 
 use crate::blocks::Blocks;
+use crate::pace::{Pace, Reading};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 use weir_api::{Progress, Usage};
 use weir_model::Name;
 
@@ -44,7 +46,7 @@ struct Slow {
     reloads: BTreeMap<(Name, bool), u64>,
     modules: Vec<(Name, Name)>,
     usage: Vec<(Name, Usage)>,
-    progress: Option<Progress>,
+    progress: Option<(Reading, Pace)>,
     lag_bytes: Option<u64>,
     error: Option<(&'static str, String)>,
 }
@@ -77,7 +79,8 @@ pub struct Totals {
     pub modules: Vec<(Name, Name)>,
     /// what steps hold, by step
     pub usage: Vec<(Name, Usage)>,
-    pub progress: Option<Progress>,
+    /// the snapshot that is read
+    pub progress: Option<Reading>,
     /// code and message of the last error
     pub error: Option<(&'static str, String)>,
 }
@@ -129,7 +132,14 @@ impl Counters {
         self.slow(|s| s.state = state)
     }
     pub(crate) fn progress(&self, progress: Option<Progress>) {
-        self.slow(|s| s.progress = progress)
+        self.slow(|s| {
+            let (before, now) = (s.progress.take(), Instant::now());
+            s.progress = progress.map(|progress| {
+                let mut pace = before.map_or_else(|| Pace::begin(progress.rows, now), |(_, pace)| pace);
+                let rows_per_second = pace.see(progress.rows, now);
+                (Reading { progress, rows_per_second }, pace)
+            })
+        })
     }
     /// Rows that the source left out by a rule of its own.
     pub(crate) fn left_out(&self, rule: &str, rows: u64) {
@@ -176,7 +186,7 @@ impl Counters {
             t.reloads = s.reloads.iter().map(|(k, v)| (k.clone(), *v)).collect();
             t.modules = s.modules.clone();
             t.usage = s.usage.clone();
-            t.progress = s.progress.clone();
+            t.progress = s.progress.as_ref().map(|(reading, _)| reading.clone());
             t.lag_bytes = s.lag_bytes;
             t.error = s.error.clone();
         });

@@ -9,7 +9,7 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -31,7 +31,21 @@ impl Process {
     /// without having dropped the handle.
     pub fn start(mut command: Command, log: &Path, directory: &Path) -> io::Result<Process> {
         let out = File::options().create(true).append(true).open(log)?;
-        command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
+        command.stdout(out.try_clone()?);
+        Process::spawn(command, out, log, directory)
+    }
+
+    /// The same with the standard output in the caller's hands.
+    pub fn start_piped(mut command: Command, log: &Path, directory: &Path) -> io::Result<(Process, ChildStdout)> {
+        let out = File::options().create(true).append(true).open(log)?;
+        command.stdout(Stdio::piped());
+        let mut process = Process::spawn(command, out, log, directory)?;
+        let stdout = process.child.stdout.take().ok_or_else(|| io::Error::other("there is no pipe"))?;
+        Ok((process, stdout))
+    }
+
+    fn spawn(mut command: Command, err: File, log: &Path, directory: &Path) -> io::Result<Process> {
+        command.stdin(Stdio::null()).stderr(err);
         // A group of its own: an interrupt typed at the terminal reaches the test first, which then ends the server.
         command.process_group(0);
         let mut child = command.spawn()?;

@@ -22,7 +22,7 @@ pub struct Courtesy {
 /// So much at once is too much,
 const MOST: Duration = Duration::from_secs(1);
 /// and so is more than this part of the time for long.
-const SHARE: u32 = 10;
+const SHARE: u32 = 20;
 /// After a batch for which the thread was in somebody's way, so many times what the batch took,
 const REST: u32 = 20;
 /// but at least this: five turns a second are few. A batch that took longer had no turn that it was not owed.
@@ -105,12 +105,12 @@ mod tests {
     }
 
     #[test]
-    fn a_second_at_once_is_too_much_and_so_is_a_tenth_for_long() {
+    fn a_second_at_once_is_too_much_and_so_is_a_twentieth_for_long() {
         assert_eq!(after([(SECOND, Duration::ZERO)]), Some(0));
         // a fifth of the time
-        assert_eq!(after((0..100).map(|_| (SECOND / 5, SECOND))), Some(8));
-        // a twentieth of it, for ever
-        assert_eq!(after((0..10_000).map(|_| (SECOND / 20, SECOND))), None);
+        assert_eq!(after((0..100).map(|_| (SECOND / 5, SECOND))), Some(6));
+        // a fortieth of it, for ever
+        assert_eq!(after((0..10_000).map(|_| (SECOND / 40, SECOND))), None);
         // now and then a good part of a second
         assert_eq!(after((0..10_000).map(|_| (SECOND * 9 / 10, SECOND * 60))), None);
     }

@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{ChildStdout, Command};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
+use weir_testkit::process::Process;
 use weir_testkit::{Postgres, guest};
 
 /// Modes of `tests/guests/hostile` that do harm while rows pass.
@@ -75,9 +76,6 @@ struct Figure {
     cpu_seconds: f64,
 }
 
-/// Ended when dropped.
-struct Running(Child);
-
 pub fn run(weir: PathBuf, only: &[String], repeat: u32, json: bool) -> Result<()> {
     for name in only {
         ensure!(GUESTS.contains(&name.as_str()), "no guest `{name}`; there are {}", GUESTS.join(", "));
@@ -88,7 +86,7 @@ pub fn run(weir: PathBuf, only: &[String], repeat: u32, json: bool) -> Result<()
     let mut figures = vec![];
     for _ in 0..repeat {
         let guests = GUESTS.iter().filter(|name| only.is_empty() || only.iter().any(|o| o == *name));
-        for guest in [ALONE, CALM].iter().chain(guests) {
+        for guest in std::iter::once(&ALONE).chain(guests.flat_map(|guest| [&CALM, guest])) {
             let figure = scene.run(guest).with_context(|| format!("beside {guest}"))?;
             match json {
                 true => println!("{}", figure.json()),
@@ -120,10 +118,10 @@ impl Scene {
 
     fn measure(&self, guest: &'static str, database: &str, client: Client, folder: &Path) -> Result<Figure> {
         let log = folder.join("log");
-        let mut weir = Running(self.start(guest, database, folder)?);
-        let records = BufReader::new(weir.0.stdout.take().context("a pipe")?);
+        let (weir, records) = self.start(guest, database, folder)?;
+        let records = BufReader::new(records);
         let (arrived, ended) = (AtomicI64::new(0), AtomicBool::new(false));
-        let id = weir.0.id();
+        let id = weir.id();
         let (ages, cpu) = std::thread::scope(|scope| -> Result<_> {
             let writer = scope.spawn(|| write(client, &arrived, &ended));
             let result = read(records, &arrived, id);
@@ -141,7 +139,7 @@ impl Scene {
         })
     }
 
-    fn start(&self, guest: &str, database: &str, folder: &Path) -> Result<Child> {
+    fn start(&self, guest: &str, database: &str, folder: &Path) -> Result<(Process, ChildStdout)> {
         let healthy = format!(
             "name = \"healthy\"\n[source.postgres]\nurl = \"{}\"\ntopic.prefix = \"healthy\"\nslot.name = \"{database}\"\n\
              snapshot.mode = \"no_data\"\n[[transform]]\nuse = \"{}\"\nwith.mode = \"echo\"\nwith.field = \"city\"\n\
@@ -162,7 +160,7 @@ impl Scene {
             fs::write(folder.join("hostile.toml"), hostile)?;
             command.arg("hostile.toml");
         }
-        Ok(command.stdout(Stdio::piped()).stderr(fs::File::create(folder.join("log"))?).spawn()?)
+        Ok(Process::start_piped(command, &folder.join("log"), folder)?)
     }
 }
 
@@ -236,32 +234,21 @@ impl Figure {
     }
 }
 
-/// For each guest the medians of its runs, and how they stand to those of the runs beside a calm one.
+/// For each guest the 99th percentiles of its runs, and how the middle one stands to the calm run right before it.
 fn table(figures: &[Figure]) -> String {
-    let all = |guest: &str| {
-        let mut of: Vec<f64> = figures.iter().filter(|f| f.guest == guest).map(|f| f.p99).collect();
-        of.sort_by(f64::total_cmp);
-        of
-    };
-    let median = |guest: &str| all(guest).get(all(guest).len() / 2).copied();
     let mut text = String::new();
     for guest in [ALONE, CALM].iter().chain(GUESTS) {
-        if let (Some(beside), Some(calm)) = (median(guest), median(CALM)) {
-            let change = (beside / calm - 1.0) * 100.0;
-            let each: Vec<String> = all(guest).iter().map(|p99| format!("{p99:.2}")).collect();
-            text.push_str(&format!("{guest:<14} {beside:>7.3} ms {change:>+6.1} %  {}\n", each.join(" ")));
+        let runs = figures.iter().enumerate().filter(|(_, f)| f.guest == *guest);
+        let each: Vec<String> = runs.clone().map(|(_, f)| format!("{:.2}", f.p99)).collect();
+        let before = |at: usize| figures.get(at.checked_sub(1)?).filter(|f| f.guest == CALM);
+        let mut changes: Vec<f64> = runs.filter_map(|(at, f)| Some(f.p99 / before(at)?.p99 - 1.0)).collect();
+        changes.sort_by(f64::total_cmp);
+        let change = changes.get(changes.len() / 2).map_or(String::new(), |c| format!("{:>+6.0} %", c * 100.0));
+        if !each.is_empty() {
+            text.push_str(&format!("{guest:<14} {change:>8}  {} ms\n", each.join(" ")));
         }
     }
     text
-}
-
-// === impl Running ===
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[cfg(test)]
@@ -269,12 +256,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_guest_is_compared_with_one_that_is_calm() {
+    fn a_guest_is_compared_with_the_calm_one_before_it() {
         let figure = |guest, p99| Figure { guest, p50: 1.0, p99, peak_mb: 1.0, cpu_seconds: 1.0 };
-        let text = table(&[figure(CALM, 2.0), figure("trap", 3.0), figure(CALM, 9.0), figure(CALM, 1.0)]);
+        let runs = [(ALONE, 1.0), (CALM, 2.0), ("trap", 3.0), (CALM, 4.0), ("trap", 4.0), (CALM, 2.0), ("trap", 2.2)];
+        let text = table(&runs.map(|(guest, p99)| figure(guest, p99)));
         assert_eq!(
             text,
-            "calm             2.000 ms   +0.0 %  1.00 2.00 9.00\ntrap             3.000 ms  +50.0 %  3.00\n"
+            "alone                     1.00 ms\ncalm                      2.00 4.00 2.00 ms\n\
+             trap              +10 %  3.00 4.00 2.20 ms\n"
         );
     }
 }
