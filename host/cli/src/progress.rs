@@ -34,19 +34,18 @@ pub fn at_terminal(records: bool) -> bool {
     io::stderr().is_terminal() && !(records && io::stdout().is_terminal())
 }
 
-/// Where it is and how it gets on: `public.orders, table 2 of 5, 1,200 of about 4,000 rows, 600 rows/s, 5 seconds left`.
+/// How it gets on and where it is: `1,200 of ~4,000 rows, 600/s, 5s left: public.orders (2 of 5)`.
 fn text(reading: &Reading) -> String {
     let p = &reading.progress;
-    let of = p.rows_total.map_or(String::new(), |n| format!(" of about {}", HumanCount(n.max(p.rows))));
-    let table = (p.tables_done + 1).min(p.tables);
-    let mut text = format!("{}, table {table} of {}, {}{of} rows", p.table, p.tables, HumanCount(p.rows));
+    let of = p.rows_total.map_or(String::new(), |n| format!(" of ~{}", HumanCount(n.max(p.rows))));
+    let mut text = format!("{}{of} rows", HumanCount(p.rows));
     if reading.rows_per_second >= 1.0 {
-        text.push_str(&format!(", {} rows/s", HumanCount(reading.rows_per_second as u64)));
+        text.push_str(&format!(", {}/s", HumanCount(reading.rows_per_second as u64)));
     }
     if let Some(left) = reading.left() {
-        text.push_str(&format!(", {} left", HumanDuration(left)));
+        text.push_str(&format!(", {:#} left", HumanDuration(left)));
     }
-    text
+    text + &format!(": {} ({} of {})", p.table, (p.tables_done + 1).min(p.tables), p.tables)
 }
 
 // === impl Shown ===
@@ -69,24 +68,24 @@ impl Shown {
     }
 
     fn draw(&mut self, reading: &Reading) {
-        let bar = self.bar.get_or_insert_with(|| {
-            let bar = bars().add(ProgressBar::no_length());
-            bar.set_prefix(self.name.clone());
-            bar
-        });
         let form = match reading.progress.rows_total {
-            Some(total) => {
-                bar.set_length(total.max(reading.progress.rows));
-                "{prefix} [{bar:20}] {percent:>3}% {wide_msg}"
-            }
+            Some(_) => "{prefix} [{bar:20}] {percent:>3}% {wide_msg}",
             None => "{prefix} {spinner} {wide_msg}",
         };
-        // the forms are fine, and without them there would be the usual one
-        if let Ok(style) = ProgressStyle::with_template(form) {
-            bar.set_style(style.progress_chars("=> "));
+        let bar = self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::no_length().with_prefix(self.name.clone());
+            // the forms are fine, and without them there would be the usual one
+            if let Ok(style) = ProgressStyle::with_template(form) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bars().add(bar)
+        });
+        let text = text(reading);
+        if bar.message() != text {
+            bar.set_message(text);
+            bar.set_position(reading.progress.rows);
+            reading.progress.rows_total.into_iter().for_each(|total| bar.set_length(total.max(reading.progress.rows)));
         }
-        bar.set_position(reading.progress.rows);
-        bar.set_message(text(reading));
     }
 
     fn tell(&mut self, reading: &Reading, now: Instant) {
@@ -145,11 +144,11 @@ mod tests {
             table: "public.orders".into(),
         };
         let reading = Reading { progress: progress.clone(), rows_per_second: 600_000.4 };
-        let said = "public.orders, table 2 of 5, 1,200,000 of about 4,200,000 rows, 600,000 rows/s, 5 seconds left";
+        let said = "1,200,000 of ~4,200,000 rows, 600,000/s, 5s left: public.orders (2 of 5)";
         assert_eq!(text(&reading), said);
         let progress = Progress { rows_total: None, tables_done: 5, ..progress };
         let reading = Reading { progress, rows_per_second: 0.0 };
-        assert_eq!(text(&reading), "public.orders, table 5 of 5, 1,200,000 rows");
+        assert_eq!(text(&reading), "1,200,000 rows: public.orders (5 of 5)");
     }
 
     #[test]

@@ -48,6 +48,12 @@ const SERVICES: &[Service] = &[
         present: || there_is("unzip", &[]) && there_is("xz", &[]),
     },
     Service {
+        what: "script and prlimit",
+        why: "a terminal, and a machine that gives no threads",
+        packages: &["bsdutils", "util-linux"],
+        present: || there_is("script", &[]) && there_is("prlimit", &[]),
+    },
+    Service {
         what: "openssl",
         why: "key stores of TLS tests",
         packages: &["openssl"],
