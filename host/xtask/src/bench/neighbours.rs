@@ -262,7 +262,7 @@ mod tests {
         let text = table(&runs.map(|(guest, p99)| figure(guest, p99)));
         assert_eq!(
             text,
-            "alone                     1.00 ms\ncalm                      2.00 4.00 2.00 ms\n\
+            "alone                    1.00 ms\ncalm                     2.00 4.00 2.00 ms\n\
              trap              +10 %  3.00 4.00 2.20 ms\n"
         );
     }
