@@ -60,6 +60,7 @@ const HOSTILE: &[Hostile] = &[
     hostile("lie-native", "reads a struct as a column", "transform.binding"),
     hostile("lie-constant", "puts a value that its type cannot hold", "transform.binding"),
     hostile("lie-layout", "chooses a layout that it did not declare", "transform.binding"),
+    hostile("added-again", "adds 3000 times for each batch what it has added", ""),
     hostile("topic-by-row", "names a topic for each row", "chain.unwritable"),
     hostile("trap", "traps for a row", "guest.trap"),
     hostile("divide", "panics for a row", "guest.trap"),

@@ -242,6 +242,16 @@ fn a_refused_shape_fails_its_rows() {
     }
 }
 
+/// What it adds is noted for as long as it lives, so there is an end to it also where it is always the same.
+#[test]
+fn an_instance_adds_so_much_and_no_more() {
+    let stream = stream(1, "orders");
+    let mode = [("mode", "added-again")];
+    let mut bound = Bound::new(transform("hostile", &mode, limits("added-again")), &stream).unwrap();
+    let mut failed = || bound.apply(&batch(&stream, &[Some("poison")])).unwrap().errors.len();
+    assert_eq!([failed(), failed(), failed()], [0, 1, 0], "the third one has a fresh instance");
+}
+
 /// What an instance says of a shape must not depend on what it was asked before: the next one is asked in another order.
 #[test]
 fn a_guest_that_contradicts_itself_is_found_out() {

@@ -10,7 +10,7 @@ use crate::instance::{Instance, Stop};
 use crate::log::Dam;
 use crate::output::{Part, Whole};
 use crate::shape::Fields;
-use crate::shapes::{Bound, Shapes};
+use crate::shapes::{Bound, MOST_ADDED, Shapes};
 use crate::sketch::Sketch;
 use crate::{Limits, Module, binding, typed_json, weight, wit};
 use std::sync::Arc;
@@ -202,7 +202,7 @@ impl Guest {
     /// Checks an output. Err: malformed.
     fn take(&mut self, work: &Work, said: wit::Output, rows: usize) -> Result<Part, String> {
         let mut room = self.limits.memory.saturating_sub(self.shapes.kept());
-        let mut kept = 0;
+        let (mut kept, mut repeats) = (0, false);
         let Some(known) = self.shapes.use_(work.shape) else { return Err("no such shape".into()) };
         if let (false, Some(Ok(bound))) = (said.added.is_empty(), &mut known.said) {
             let fields = Fields::new(&known.shape);
@@ -219,6 +219,11 @@ impl Guest {
                         bound.add(edits).ok_or("more added layouts than a shape may have")?
                     }
                 };
+                // one that adds for every batch what it has added would grow the list for ever
+                if known.own_added.len() >= MOST_ADDED {
+                    return Err("more added layouts than a shape may have".into());
+                }
+                repeats |= known.own_added.contains(&number);
                 known.own_added.push(number)
             }
         }
@@ -226,6 +231,9 @@ impl Guest {
         let layout = |l: u32| if l < base { Some(l) } else { own.get((l - base) as usize).copied() };
         let part = Part::read(said, &work.bound.said, rows, &self.step, layout, self.limits.lifted, &mut self.typed);
         self.shapes.keep(work.shape, kept, usize::MAX);
+        if repeats {
+            self.wasted(work.began.elapsed());
+        }
         part
     }
 

@@ -36,6 +36,7 @@ const GUESTS: &[&str] = &[
     "rows-range",
     "layout-range",
     "added-many",
+    "added-again",
     "huge",
     "huge-text",
     "huge-list",

@@ -305,6 +305,7 @@ impl Guest for Hostile {
             "added-many" => {
                 out.added = (0..5000).map(|i| vec![Edit::RemoveHeader(i.to_string())]).collect();
             }
+            "added-again" => out.added = vec![vec![Edit::RemoveHeader("x".into())]; 3000],
             "leak" => leak(10 << 20),
             "fill" => fill(),
             "log-huge" => log(Level::Info, &"x".repeat(20 << 20)),
