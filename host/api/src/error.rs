@@ -71,10 +71,12 @@ impl Error {
     pub fn environment(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(code, Cure::Environment, message)
     }
+    /// What helps where the machine gives no thread more.
+    pub const MORE_THREADS: &'static str =
+        "raise `ulimit -u`, or what the service or container may have of tasks (TasksMax, pids.max)";
     /// The machine gives no thread more.
     pub fn no_thread(e: &std::io::Error) -> Self {
-        Self::environment("task.thread", format!("a thread cannot be started: {e}"))
-            .help("raise `ulimit -u`, or what the service or container may have of tasks (TasksMax, pids.max)")
+        Self::environment("task.thread", format!("a thread cannot be started: {e}")).help(Self::MORE_THREADS)
     }
     /// What the user can do: the SQL or the setting that mends it.
     pub fn help(mut self, help: impl Into<String>) -> Self {

@@ -65,7 +65,7 @@ impl Pen {
             .spawn(move || theirs.write(paper))
             .map_err(|e| {
                 Error::retry("sink.thread", format!("the thread that writes cannot be started: {e}"))
-                    .help("raise `ulimit -u`, or what the service or container may have of tasks (TasksMax, pids.max)")
+                    .help(Error::MORE_THREADS)
             })?;
         Ok(Pen { shared, thread: Some(thread), staged: Vec::new(), join })
     }

@@ -30,7 +30,8 @@ pub(crate) const MOST_MESSAGE: usize = 4096;
 const MOST_CODE: usize = 256;
 
 pub(crate) fn failure(f: &wit::Failure) -> Failure {
-    Failure::new(&shorten(&f.code, MOST_CODE), shorten(&f.message, MOST_MESSAGE))
+    let cut = |text: &str, most| if text.len() > most { shorten(text, most) } else { text.to_owned() };
+    Failure::new(&cut(&f.code, MOST_CODE), cut(&f.message, MOST_MESSAGE))
 }
 
 /// Err says what is wrong, for a [`weir_model::BindError`].

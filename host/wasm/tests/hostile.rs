@@ -242,6 +242,18 @@ fn a_refused_shape_fails_its_rows() {
     }
 }
 
+/// Messages go into logs and headers.
+#[test]
+fn what_is_said_of_a_failure_is_cut() {
+    let errors = poisoned("huge-error");
+    let (_, code, message) = &errors[0];
+    assert_eq!(
+        (code.as_str(), message.chars().count()),
+        ("org.example.Refused", 4097),
+        "4096 and a sign that there was more"
+    );
+}
+
 /// What it adds is noted for as long as it lives, so there is an end to it also where it is always the same.
 #[test]
 fn an_instance_adds_so_much_and_no_more() {
