@@ -1,5 +1,6 @@
 //! The compiler and the clock that all guests of a process share.
 
+use crate::courtesy;
 use crate::limits::{STACK, TICK};
 use crate::module::Module;
 use crate::store::Store;
@@ -95,6 +96,7 @@ fn failed(message: String) -> Error {
 
 /// Moves the epoch on until the engine is gone.
 fn tick(engine: EngineWeak) {
+    courtesy::wait_for_a_turn();
     loop {
         std::thread::sleep(TICK);
         match engine.upgrade() {

@@ -336,3 +336,36 @@ fn a_cache_that_cannot_be_used_says_so() {
     let refused = Engine::new(EngineOptions { cache_dir: Some(file.path().into()) });
     assert_eq!(refused.unwrap_err().code(), "guest.cache");
 }
+
+/// The policy of the thread that asks, as proc(5) numbers them.
+#[cfg(target_os = "linux")]
+fn policy() -> String {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(38).unwrap().to_string()
+}
+
+/// Invariant 7: what a guest wastes costs its own pipeline, whose thread gives way.
+#[test]
+#[cfg(target_os = "linux")]
+fn who_wastes_time_gives_way_and_nobody_else_does() {
+    const IDLE: &str = "5";
+    let thread = |mode: &'static str, rows: &'static [Option<&str>], most: usize| {
+        let work = move || {
+            let stream = stream(1, "orders");
+            let mut bound = Bound::new(transform("hostile", &[("mode", mode)], limits(mode)), &stream).unwrap();
+            let batch = batch(&stream, rows);
+            (0..most).any(|_| {
+                bound.apply(&batch).unwrap();
+                policy() == IDLE
+            })
+        };
+        std::thread::spawn(work).join().unwrap()
+    };
+    for mode in
+        ["loop", "trap", "stack", "memory", "leak", "short", "added-again", "huge-word", "huge-error", "log-flood"]
+    {
+        assert!(thread(mode, &ROWS, 100_000), "{mode}");
+        assert!(!thread(mode, &CALM, 20) || ["leak", "log-flood"].contains(&mode), "{mode} without poison");
+    }
+    assert_ne!(policy(), IDLE);
+}

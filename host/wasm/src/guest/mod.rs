@@ -70,6 +70,11 @@ struct Work<'a> {
 /// The time of an instance that outgrew its memory so soon was wasted.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 
+/// Who makes a thousand bytes of each that he was given wastes time,
+const BLOWN_UP: usize = 1000;
+/// where that is much.
+const MOST_GIVEN: usize = 1 << 20;
+
 /// Guests that leak are told of so often.
 const TELL: Duration = Duration::from_secs(60);
 
@@ -158,7 +163,11 @@ impl Guest {
         rows: &[(u16, u32)],
         time: Option<Duration>,
     ) -> Result<Result<Part, Refused>, Error> {
+        let anew = self.instance.is_none().then(Instant::now);
         self.ready(work.shape)?;
+        if let Some(began) = anew {
+            self.wasted(began.elapsed());
+        }
         let Guest { batch, scoop, .. } = self;
         (batch.shape, batch.rows) = (work.shape, rows.len() as u32);
         batch.columns.resize_with(work.bound.forms.len(), || wit::Column::Null);
@@ -187,16 +196,25 @@ impl Guest {
             self.wasted(began.elapsed());
         }
         let part = self.take(work, said, rows.len());
-        let logged = self.logged.clone();
-        let part = part.map(|mut part| {
-            part.logged(logged);
-            part
-        });
-        Ok(part.map_err(|e| {
-            self.instance = None;
-            self.wasted(began.elapsed());
-            Refused::Stop(Stop::Output(e))
-        }))
+        match part {
+            Ok(mut part) => {
+                if part.bytes > MOST_GIVEN && part.bytes / BLOWN_UP > self.given() {
+                    self.wasted(began.elapsed());
+                }
+                part.logged(self.logged.clone());
+                Ok(Ok(part))
+            }
+            Err(e) => {
+                self.instance = None;
+                self.wasted(began.elapsed());
+                Ok(Err(Refused::Stop(Stop::Output(e))))
+            }
+        }
+    }
+
+    /// Bytes of the batch that the guest was given.
+    fn given(&self) -> usize {
+        self.batch.columns.iter().map(weight::column).sum()
     }
 
     /// Checks an output. Err: malformed.

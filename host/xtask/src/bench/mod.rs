@@ -4,6 +4,7 @@
 //! the broker's between the first and the last record. Both read the same connector and have the defaults of their own.
 
 mod case;
+mod cores;
 mod latency;
 mod micro;
 mod neighbours;

@@ -2,9 +2,12 @@
 //! pipeline of the same process?
 //!
 //! From PostgreSQL through a guest into a pipe, and no Kafka: where the cores are few its broker takes turns with the pipelines,
-//! and what is asked is what the guests cost. Runs alone lie between the others, so that a machine that changes shows.
+//! and what is asked is what the guests cost. For the same reason the process that is measured has one core to itself, which both
+//! of its pipelines want, and the database, the writer and the reader have the others. Right before each guest comes a calm one, so
+//! that a machine that changes shows.
 
 use super::case::now_us;
+use super::cores::Cores;
 use super::latency::{percentile, written};
 use super::stage;
 use crate::{checkout, process};
@@ -53,8 +56,9 @@ const GUESTS: &[&str] = &[
 /// Rows a second, each with a transaction of its own. The hostile pipeline has as many, and a third of them are poison.
 const RATE: u64 = 1000;
 /// Rows before those that are measured: a wasteful guest is known for it by then.
-const WARM: i64 = 5 * RATE as i64;
-const MEASURED: i64 = 20 * RATE as i64;
+const WARM: i64 = 6 * RATE as i64;
+/// Short runs, and many: the machine differs more from one quarter of an hour to the next than most guests do.
+const MEASURED: i64 = 10 * RATE as i64;
 /// Beside a guest that keeps its contract, for no row is poison to it: what a second pipeline costs.
 const CALM: &str = "calm";
 /// What a run alone is called.
@@ -63,6 +67,7 @@ const ALONE: &str = "alone";
 /// What all runs need.
 struct Scene {
     weir: PathBuf,
+    cores: Option<Cores>,
     postgres: Postgres,
     healthy: PathBuf,
     hostile: PathBuf,
@@ -71,8 +76,8 @@ struct Scene {
 /// What one run gave.
 struct Figure {
     guest: &'static str,
-    p50: f64,
-    p99: f64,
+    /// in microseconds, sorted
+    ages: Vec<i64>,
     peak_mb: f64,
     cpu_seconds: f64,
 }
@@ -83,7 +88,9 @@ pub fn run(weir: PathBuf, only: &[String], repeat: u32, json: bool) -> Result<()
     }
     let target = checkout::target()?.join("guests");
     let module = |name: &str| guest::build(&checkout::root().join("tests/guests").join(name), name, &target);
-    let scene = Scene { weir, postgres: stage::postgres()?, healthy: module("healthy")?, hostile: module("hostile")? };
+    let (healthy, hostile) = (module("healthy")?, module("hostile")?);
+    let cores = Cores::split()?;
+    let scene = Scene { weir, cores, postgres: stage::postgres()?, healthy, hostile };
     let mut figures = vec![];
     for _ in 0..repeat {
         let guests = GUESTS.iter().filter(|name| only.is_empty() || only.iter().any(|o| o == *name));
@@ -131,13 +138,7 @@ impl Scene {
             result
         })
         .with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
-        Ok(Figure {
-            guest,
-            p50: percentile(&ages, 50).unwrap_or_default(),
-            p99: percentile(&ages, 99).unwrap_or_default(),
-            peak_mb: process::peak_mb(id).unwrap_or_default(),
-            cpu_seconds: cpu,
-        })
+        Ok(Figure { guest, ages, peak_mb: process::peak_mb(id).unwrap_or_default(), cpu_seconds: cpu })
     }
 
     fn start(&self, guest: &str, database: &str, folder: &Path) -> Result<(Process, ChildStdout)> {
@@ -161,7 +162,11 @@ impl Scene {
             fs::write(folder.join("hostile.toml"), hostile)?;
             command.arg("hostile.toml");
         }
-        Ok(Process::start_piped(command, &folder.join("log"), folder)?)
+        let start = || Process::start_piped(command, &folder.join("log"), folder);
+        Ok(match &self.cores {
+            Some(cores) => cores.measured(start)??,
+            None => start()?,
+        })
     }
 }
 
@@ -222,34 +227,44 @@ impl Figure {
     fn json(&self) -> Value {
         json!({
             "beside": self.guest,
-            "latency_p50_ms": self.p50,
-            "latency_p99_ms": self.p99,
+            "latency_p50_ms": percentile(&self.ages, 50),
+            "latency_p99_ms": percentile(&self.ages, 99),
             "rss_peak_mb": self.peak_mb,
             "cpu_seconds": self.cpu_seconds,
         })
     }
 
     fn line(&self) -> String {
-        let Figure { guest, p50, p99, peak_mb, cpu_seconds } = self;
+        let Figure { guest, ages, peak_mb, cpu_seconds } = self;
+        let [p50, p99] = [50, 99].map(|p| percentile(ages, p).unwrap_or_default());
         format!("{guest:<14} p50 {p50:>7.3} ms  p99 {p99:>7.3} ms  peak {peak_mb:>4.0} MB  cpu {cpu_seconds:>5.1} s")
     }
 }
 
-/// For each guest the 99th percentiles of its runs, and how the middle one stands to the calm run right before it.
+/// For each guest the 99th percentile of all rows of its runs, that of the calm runs right before them, how the one stands to the
+/// other, and the percentiles of the runs.
 fn table(figures: &[Figure]) -> String {
-    let mut text = String::new();
+    let mut text = format!("{:<14} {:>7} {:>7} {:>8}  each, ms\n", "beside", "p99, ms", "calm", "change");
     for guest in [ALONE, CALM].iter().chain(GUESTS) {
-        let runs = figures.iter().enumerate().filter(|(_, f)| f.guest == *guest);
-        let each: Vec<String> = runs.clone().map(|(_, f)| format!("{:.2}", f.p99)).collect();
-        let before = |at: usize| figures.get(at.checked_sub(1)?).filter(|f| f.guest == CALM);
-        let mut changes: Vec<f64> = runs.filter_map(|(at, f)| Some(f.p99 / before(at)?.p99 - 1.0)).collect();
-        changes.sort_by(f64::total_cmp);
-        let change = changes.get(changes.len() / 2).map_or(String::new(), |c| format!("{:>+6.0} %", c * 100.0));
-        if !each.is_empty() {
-            text.push_str(&format!("{guest:<14} {change:>8}  {} ms\n", each.join(" ")));
-        }
+        let runs = || figures.iter().enumerate().filter(|(_, f)| f.guest == *guest);
+        let before = runs().filter_map(|(at, _)| figures.get(at.checked_sub(1)?)).filter(|f| f.guest == CALM);
+        let (Some(p99), calm) = (together(runs().map(|(_, f)| f)), together(before)) else { continue };
+        let (calm, change) = match calm {
+            Some(calm) => (format!("{calm:.2}"), format!("{:+.0} %", (p99 / calm - 1.0) * 100.0)),
+            None => Default::default(),
+        };
+        let each: Vec<String> =
+            runs().map(|(_, f)| format!("{:.2}", percentile(&f.ages, 99).unwrap_or_default())).collect();
+        text.push_str(&format!("{guest:<14} {p99:>7.2} {calm:>7} {change:>8}  {}\n", each.join(" ")));
     }
     text
+}
+
+/// The 99th percentile of the rows of several runs, in milliseconds.
+fn together<'a>(runs: impl Iterator<Item = &'a Figure>) -> Option<f64> {
+    let mut ages: Vec<i64> = runs.flat_map(|f| &f.ages).copied().collect();
+    ages.sort_unstable();
+    percentile(&ages, 99)
 }
 
 #[cfg(test)]
@@ -257,14 +272,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_guest_is_compared_with_the_calm_one_before_it() {
-        let figure = |guest, p99| Figure { guest, p50: 1.0, p99, peak_mb: 1.0, cpu_seconds: 1.0 };
-        let runs = [(ALONE, 1.0), (CALM, 2.0), ("trap", 3.0), (CALM, 4.0), ("trap", 4.0), (CALM, 2.0), ("trap", 2.2)];
-        let text = table(&runs.map(|(guest, p99)| figure(guest, p99)));
+    fn a_guest_is_compared_with_the_calm_ones_before_it() {
+        let figure = |guest, ms: i64| Figure { guest, ages: vec![ms * 1000; 100], peak_mb: 1.0, cpu_seconds: 1.0 };
+        let runs = [(ALONE, 1), (CALM, 2), ("trap", 3), (CALM, 9), ("divide", 9), (CALM, 4), ("trap", 5)];
+        let text = table(&runs.map(|(guest, ms)| figure(guest, ms)));
         assert_eq!(
             text,
-            "alone                    1.00 ms\ncalm                     2.00 4.00 2.00 ms\n\
-             trap              +10 %  3.00 4.00 2.20 ms\n"
+            "beside         p99, ms    calm   change  each, ms\n\
+             alone             1.00                   1.00\n\
+             calm              9.00                   2.00 9.00 4.00\n\
+             trap              5.00    4.00    +25 %  3.00 5.00\n\
+             divide            9.00    9.00     +0 %  9.00\n"
         );
     }
 }
