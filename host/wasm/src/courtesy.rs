@@ -2,7 +2,8 @@
 //!
 //! Invariant 7: a guest costs its own pipeline time, and nothing else. With a core for every thread it cannot do otherwise; with fewer
 //! a guest that breaks its limits again and again would take turns from pipelines that behave. So a thread that wasted too much
-//! does its work with what the others leave. Heavy work that keeps to the limits is no waste: it has the share of any thread.
+//! does its work with what the others leave. Heavy work that keeps to the limits is no waste, unless it blows up what it was given: it
+//! has the share of any thread.
 //!
 //! And it rests after a short batch in which others took the core from it. A thread that sleeps and wakes for every few rows comes
 //! back each time as one that is owed a turn, and keeps a core until the next tick of the kernel's clock while others wait; after a
