@@ -135,9 +135,11 @@ pub fn run_plans(plans: &[Plan], guests: &Arc<Guests>, store: &Embedded, ends: E
             said = true;
             let said = "stopping: delivering what is under way and storing the offsets (again to end at once)";
             let _ = writeln!(progress::Aside, "{said}");
+            weir_wasm::hurry();
             running.iter().for_each(|r| r.stop.ask())
         }
         if ends.finished.as_ref().is_some_and(|f| f.load(Relaxed)) {
+            weir_wasm::hurry();
             running.iter().for_each(|r| r.stop.ask())
         }
         shown.iter_mut().zip(&running).for_each(|(s, r)| s.show(r.counters.totals().progress.as_ref()));

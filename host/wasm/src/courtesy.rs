@@ -5,69 +5,172 @@
 //! does its work with what the others leave. Heavy work that keeps to the limits is no waste, unless it blows up what it was given: it
 //! has the share of any thread.
 //!
-//! And it rests after a short batch in which others took the core from it. A thread that sleeps and wakes for every few rows comes
-//! back each time as one that is owed a turn, and keeps a core until the next tick of the kernel's clock while others wait; after a
-//! rest it has more rows at once, for which the same harm is done once. Where nobody wants the core there is no rest.
+//! And it rests where others take the core from it. Beside a thread that always runs, the kernel now and then lets one that wakes
+//! wait until the next tick of its clock; work inside the kernel, as for memory that comes and goes, is not interrupted; and a
+//! thread that wakes for every few rows comes back each time as one that is owed a turn. What runs for a twentieth of the time does
+//! such harm to few rows of others. Where nobody wants the core there is no rest, and none any more once the waste is long ago.
 
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 #[cfg(target_os = "linux")]
 use thread_priority::{
     NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
 };
 
-/// What one step wasted lately.
+/// What one step wasted lately, whatever instances it had.
+#[derive(Clone, Debug)]
+pub(crate) struct Courtesy(Arc<Mutex<State>>);
+
 #[derive(Debug)]
-pub struct Courtesy {
-    wasted: Duration,
+struct State {
+    born: Instant,
+    /// not the step's own time
+    rested: Duration,
+    waste: Waste,
+    /// what the thread had used at its last rest, once it gives way
+    turn: Option<Used>,
+}
+
+#[derive(Debug)]
+struct Waste {
+    time: Duration,
     at: Instant,
-    /// how often the core was taken from this thread, once it gives way
-    gives_way: Option<i64>,
+}
+
+/// What a thread used since it began.
+#[derive(Clone, Copy, Default, Debug)]
+struct Used {
+    core: Duration,
+    /// how often somebody else had the core although this thread still wanted it
+    preempted: i64,
 }
 
 /// So much at once is too much,
 const MOST: Duration = Duration::from_millis(250);
 /// and so is more than this part of the time for long.
 const SHARE: u32 = 50;
-/// After a batch for which the thread was in somebody's way, so many times what the batch took,
+/// It is forgotten at that rate, and what there was beyond this at once.
+const MOST_KEPT: Duration = Duration::from_secs(2);
+/// In the middle of a batch a thread that was in somebody's way rests after a turn of this.
+const TURN: Duration = Duration::from_millis(50);
+/// A rest is so many times the turn,
 const REST: u32 = 20;
-/// but at least this: two turns a second are few. A batch that took longer had no turn that it was not owed.
+/// but at least this: two turns a second are few.
 const LEAST_REST: Duration = Duration::from_millis(500);
 const MOST_REST: Duration = Duration::from_secs(1);
+
+/// Wakes all that rest, and whoever would.
+struct Bell {
+    is_rung: Mutex<bool>,
+    ring: Condvar,
+}
+
+static ENDS: Bell = Bell::new();
+
+/// Ends all rests, for good: the process is to end, and what is under way is waited for.
+pub fn hurry() {
+    ENDS.ring()
+}
+
+/// Numbers are numbers, whoever panicked while he counted.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 // === impl Courtesy ===
 
 impl Courtesy {
     pub fn new() -> Self {
-        Courtesy { wasted: Duration::ZERO, at: Instant::now(), gives_way: None }
+        let (born, waste) = (Instant::now(), Waste::new());
+        Courtesy(Arc::new(Mutex::new(State { born, rested: Duration::ZERO, waste, turn: None })))
+    }
+
+    /// The step's own time: rests are none of it.
+    pub fn time(&self) -> Duration {
+        let state = lock(&self.0);
+        state.born.elapsed().saturating_sub(state.rested)
     }
 
     /// A call broke a limit, and took so long for it. True: that was too much, and this thread gives way from now on.
-    pub fn wasted(&mut self, time: Duration) -> bool {
-        let since = self.at.elapsed();
-        self.at += since;
-        if !self.add(time, since) {
+    pub fn wasted(&self, time: Duration) -> bool {
+        let mut state = lock(&self.0);
+        let state = &mut *state;
+        let since = state.waste.at.elapsed();
+        if !state.waste.add(time, since) || state.turn.is_some() {
             return false;
         }
         give_way();
-        self.gives_way = Some(preempted());
+        state.turn = Some(used());
         true
     }
 
-    /// A batch is done that took so long.
+    /// A batch is done. Returns how long the thread rested.
     #[inline]
-    pub fn rest(&mut self, spent: Duration) {
-        if let Some(before) = &mut self.gives_way {
-            let now = preempted();
-            if std::mem::replace(before, now) != now && spent < LEAST_REST {
-                std::thread::sleep((spent * REST).clamp(LEAST_REST, MOST_REST));
-            }
-        }
+    pub fn rest(&self) -> Duration {
+        self.rest_after(Duration::ZERO)
     }
 
-    /// True: it is too much, for the first time.
+    /// In the middle of a batch.
+    #[inline]
+    pub fn rest_if_long(&self) -> Duration {
+        self.rest_after(TURN)
+    }
+
+    fn rest_after(&self, turn: Duration) -> Duration {
+        let mut state = lock(&self.0);
+        let Some(before) = state.turn.filter(|_| state.waste.is_known()) else { return Duration::ZERO };
+        let now = used();
+        let ran = now.core.saturating_sub(before.core);
+        if ran < turn {
+            return Duration::ZERO;
+        }
+        state.turn = Some(now);
+        if now.preempted == before.preempted {
+            return Duration::ZERO;
+        }
+        drop(state);
+        let began = Instant::now();
+        let wait = (ran * REST).clamp(LEAST_REST, MOST_REST);
+        ENDS.wait(wait);
+        let rested = began.elapsed();
+        lock(&self.0).rested += rested;
+        rested
+    }
+}
+
+// === impl Bell ===
+
+impl Bell {
+    const fn new() -> Self {
+        Bell { is_rung: Mutex::new(false), ring: Condvar::new() }
+    }
+
+    fn ring(&self) {
+        *lock(&self.is_rung) = true;
+        self.ring.notify_all()
+    }
+
+    fn wait(&self, most: Duration) {
+        drop(self.ring.wait_timeout_while(lock(&self.is_rung), most, |rung| !*rung))
+    }
+}
+
+// === impl Waste ===
+
+impl Waste {
+    fn new() -> Self {
+        Waste { time: Duration::ZERO, at: Instant::now() }
+    }
+
+    /// So much more, so long after the last. True: it is too much.
     fn add(&mut self, time: Duration, since: Duration) -> bool {
-        self.wasted = self.wasted.saturating_sub(since / SHARE) + time;
-        self.wasted >= MOST && self.gives_way.is_none()
+        self.at += since;
+        self.time = (self.time.saturating_sub(since / SHARE) + time).min(MOST_KEPT);
+        self.time >= MOST
+    }
+
+    fn is_known(&self) -> bool {
+        self.time > self.at.elapsed() / SHARE
     }
 }
 
@@ -100,16 +203,25 @@ pub fn wait_for_a_turn() {}
 #[cfg(not(target_os = "linux"))]
 fn give_way() {}
 
-/// How often somebody else had the core although this thread still wanted it.
+/// What this thread used.
 #[cfg(target_os = "linux")]
-fn preempted() -> i64 {
+fn used() -> Used {
     use nix::sys::resource::{UsageWho, getrusage};
-    getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.involuntary_context_switches())
+    getrusage(UsageWho::RUSAGE_THREAD).map_or(Used::default(), |usage| {
+        let micros = |time: nix::sys::time::TimeVal| {
+            use nix::sys::time::TimeValLike;
+            Duration::from_micros(time.num_microseconds().unsigned_abs())
+        };
+        Used {
+            core: micros(usage.user_time()) + micros(usage.system_time()),
+            preempted: usage.involuntary_context_switches(),
+        }
+    })
 }
 
 #[cfg(not(target_os = "linux"))]
-fn preempted() -> i64 {
-    0
+fn used() -> Used {
+    Used::default()
 }
 
 #[cfg(test)]
@@ -119,8 +231,8 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn after(wastes: impl IntoIterator<Item = (Duration, Duration)>) -> Option<usize> {
-        let mut courtesy = Courtesy::new();
-        wastes.into_iter().position(|(time, since)| courtesy.add(time, since))
+        let mut waste = Waste::new();
+        wastes.into_iter().position(|(time, since)| waste.add(time, since))
     }
 
     #[test]
@@ -132,6 +244,46 @@ mod tests {
         assert_eq!(after((0..10_000).map(|_| (SECOND / 100, SECOND))), None);
         // now and then a good part of that
         assert_eq!(after((0..10_000).map(|_| (SECOND / 5, SECOND * 60))), None);
+    }
+
+    /// Of a thread that wasted this, and was in somebody's way since.
+    fn in_the_way(time: Duration) -> Courtesy {
+        let courtesy = Courtesy::new();
+        lock(&courtesy.0).waste.add(time, Duration::ZERO);
+        lock(&courtesy.0).turn = Some(Used { core: Duration::ZERO, preempted: -1 });
+        courtesy
+    }
+
+    #[test]
+    fn rests_are_not_the_steps_own_time() {
+        let courtesy = in_the_way(SECOND);
+        let (began, own) = (Instant::now(), courtesy.time());
+        let rested = courtesy.rest();
+        let own = courtesy.time() - own;
+        assert!(rested >= LEAST_REST);
+        assert!(own + rested <= began.elapsed());
+    }
+
+    #[test]
+    fn who_is_in_nobodys_way_does_not_rest_nor_he_whose_waste_is_forgotten() {
+        assert_eq!(in_the_way(Duration::ZERO).rest(), Duration::ZERO);
+        let alone = in_the_way(SECOND);
+        lock(&alone.0).turn = None;
+        assert_eq!(alone.rest(), Duration::ZERO);
+        // a turn has only begun
+        let brief = in_the_way(SECOND);
+        lock(&brief.0).turn = Some(Used { preempted: -1, ..used() });
+        assert_eq!(brief.rest_if_long(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_bell_ends_a_rest_and_those_to_come() {
+        let bell = Bell::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| bell.wait(SECOND * 3600));
+            bell.ring();
+        });
+        bell.wait(SECOND * 3600);
     }
 
     #[test]
@@ -154,7 +306,7 @@ mod tests {
         use thread_priority::unix::*;
         let idle = || thread_schedule_policy() == Ok(ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle));
         let inside = std::thread::spawn(move || {
-            let mut courtesy = Courtesy::new();
+            let courtesy = Courtesy::new();
             let before = (courtesy.wasted(SECOND / 8), idle());
             (before, courtesy.wasted(SECOND), courtesy.wasted(SECOND), idle())
         });

@@ -1,16 +1,30 @@
 //! A running guest: its memory, its limits, and the calls into it.
 
+use crate::courtesy::Courtesy;
 use crate::limits::Budget;
 use crate::log::{Dam, Log, shorten};
 use crate::{Engine, Limits, wit};
-use std::time::Duration;
-use wasmtime::{FrameInfo, Store, Trap, WasmBacktrace};
+use std::time::{Duration, Instant};
+use wasmtime::{FrameInfo, Store, StoreContextMut, Trap, UpdateDeadline, WasmBacktrace};
 use weir_model::Name;
+
+/// What all instances of a step have in common: one that traps is begun anew, and is known for what the others did.
+#[derive(Clone)]
+pub(crate) struct Step {
+    pub name: String,
+    pub dam: Dam,
+    pub courtesy: Courtesy,
+}
 
 /// What the guest can reach of us.
 pub(crate) struct Host {
     budget: Budget,
     log: Log,
+    courtesy: Courtesy,
+    /// what the call under way may take
+    time: Duration,
+    /// when that is over; None: not a tick has passed
+    until: Option<Instant>,
 }
 
 /// A store with one guest in it. After a [`Stop`] it is good for nothing any more.
@@ -56,7 +70,27 @@ impl Stop {
     }
 }
 
+// === impl Step ===
+
+impl Step {
+    pub fn new(name: &str, limits: &Limits) -> Self {
+        Step { name: name.into(), dam: Dam::new(limits.log_rate), courtesy: Courtesy::new() }
+    }
+}
+
 // === impl Host ===
+
+/// An epoch passed while the guest ran. Where it has to rest, the time of that is not its own.
+fn tick(mut store: StoreContextMut<'_, Host>) -> wasmtime::Result<UpdateDeadline> {
+    let host = store.data_mut();
+    let now = Instant::now();
+    let until = host.until.unwrap_or(now + host.time);
+    if host.until.is_some() && now >= until {
+        return Ok(UpdateDeadline::Interrupt);
+    }
+    host.until = Some(until + host.courtesy.rest_if_long());
+    Ok(UpdateDeadline::Continue(1))
+}
 
 impl wit::weir::transform::types::Host for Host {}
 
@@ -72,16 +106,18 @@ impl Instance {
     pub fn new(
         engine: &Engine,
         linked: &wit::TransformerPre<Host>,
-        step: &str,
+        step: &Step,
         limits: &Limits,
-        dam: Dam,
     ) -> Result<Self, Stop> {
-        let host = Host { budget: Budget::new(limits), log: Log::new(step, dam, limits.log_line) };
+        let log = Log::new(&step.name, step.dam.clone(), limits.log_line);
+        let (courtesy, time) = (step.courtesy.clone(), limits.time_per_batch);
+        let host = Host { budget: Budget::new(limits), log, courtesy, time, until: None };
         let mut store = Store::new(&engine.wasm, host);
         store.limiter(|h| &mut h.budget);
         store.set_hostcall_fuel(limits.lifted);
-        store.set_epoch_deadline(Limits::ticks(limits.time_per_batch));
-        let (lifted, time) = (limits.lifted, limits.time_per_batch);
+        store.epoch_deadline_callback(tick);
+        store.set_epoch_deadline(1);
+        let lifted = limits.lifted;
         match linked.instantiate(&mut store) {
             Ok(guest) => Ok(Instance { store, guest, lifted, time }),
             Err(e) => Err(match store.data().budget.refused() {
@@ -141,8 +177,9 @@ impl Instance {
         let host = self.store.data_mut();
         host.budget.begin();
         host.log.begin();
+        (host.time, host.until) = (time, None);
         self.store.set_hostcall_fuel(self.lifted);
-        self.store.set_epoch_deadline(Limits::ticks(time));
+        self.store.set_epoch_deadline(1);
         match f(&self.guest, &mut self.store) {
             Ok(t) => Ok(t),
             Err(e) => Err(reason(&e, &self.store, time)),

@@ -30,6 +30,7 @@ mod typed_json;
 mod weight;
 mod wit;
 
+pub use courtesy::hurry;
 pub use engine::{Engine, EngineOptions};
 pub use limits::{Limits, STACK};
 pub use manifest::{Importance, Manifest, OptionDef, OptionType, Problem, Width};

@@ -74,10 +74,6 @@ impl Limits {
             false => fresh + self.memory.saturating_sub(fresh) / 2,
         }
     }
-    /// Time in epochs; the one that is running does not count.
-    pub(crate) fn ticks(time: Duration) -> u64 {
-        time.as_nanos().div_ceil(TICK.as_nanos()).min(1 << 40) as u64 + 1
-    }
 }
 
 // === impl Budget ===

@@ -1,7 +1,6 @@
 //! A guest's code, compiled and linked: what instances are made of.
 
-use crate::instance::{Host, Instance, Stop};
-use crate::log::Dam;
+use crate::instance::{Host, Instance, Step, Stop};
 use crate::manifest::{Manifest, Problem, manifest};
 use crate::{Engine, Limits, guest::Guest, wit};
 use std::fmt::Display;
@@ -81,30 +80,29 @@ impl Module {
     /// An instance for a question or two.
     fn alone(&self) -> Result<Instance, Error> {
         let limits = Limits::default();
-        self.instance(self.name(), &limits, Dam::new(limits.log_rate))
+        self.instance(&Step::new(self.name(), &limits), &limits)
     }
 
-    fn instance(&self, step: &str, limits: &Limits, dam: Dam) -> Result<Instance, Error> {
-        let made = Instance::new(&self.0.engine, &self.0.linked, step, limits, dam);
-        made.map_err(|s| self.stopped(s, step, "start"))
+    fn instance(&self, step: &Step, limits: &Limits) -> Result<Instance, Error> {
+        let made = Instance::new(&self.0.engine, &self.0.linked, step, limits);
+        made.map_err(|s| self.stopped(s, &step.name, "start"))
     }
 
-    /// A fresh instance, configured. `dam`: of the step, for all its instances.
+    /// A fresh instance, configured.
     pub(crate) fn configured(
         &self,
-        step: &str,
+        step: &Step,
         options: &[(String, Option<String>)],
         limits: &Limits,
-        dam: &Dam,
     ) -> Result<Instance, Error> {
-        let mut instance = self.instance(step, limits, dam.clone())?;
+        let mut instance = self.instance(step, limits)?;
         match instance.configure(options) {
             Ok(Ok(())) => Ok(instance),
             Ok(Err(refusal)) => {
-                let text = format!("`{step}` refuses its options: {}: {}", refusal.code, refusal.message);
+                let text = format!("`{}` refuses its options: {}: {}", step.name, refusal.code, refusal.message);
                 Err(Error::input("guest.configure", text))
             }
-            Err(stop) => Err(self.stopped(stop, step, "configure")),
+            Err(stop) => Err(self.stopped(stop, &step.name, "configure")),
         }
     }
 

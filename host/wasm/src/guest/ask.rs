@@ -23,7 +23,7 @@ impl Guest {
             Ok(said) => said,
             Err(stop) => {
                 self.instance = None;
-                return Err(stop.message(&self.step, "bind"));
+                return Err(stop.message(&self.step.name, "bind"));
             }
         };
         let serial = self.serial;
@@ -35,7 +35,7 @@ impl Guest {
             Ok(said) => match binding::read(&said, &fields) {
                 Ok(binding) => Ok(Ok((binding, weight::binding(&said)))),
                 Err(e) => {
-                    Err(format!("`{}` handed back a binding that does not fit `{}`: {e}", self.step, shape.topic))
+                    Err(format!("`{}` handed back a binding that does not fit `{}`: {e}", self.step.name, shape.topic))
                 }
             },
         }
@@ -48,7 +48,7 @@ impl Guest {
         let said = match self.ask(number)? {
             Err(refusal) => Err(refusal),
             Ok((_, bytes)) if bytes > weight::MOST_BINDING || !self.shapes.keep(number, bytes, self.limits.memory) => {
-                return Err(format!("`{}` says more in its bindings than is kept of them", self.step));
+                return Err(format!("`{}` says more in its bindings than is kept of them", self.step.name));
             }
             Ok((binding, _)) => Ok(binding),
         };
@@ -82,7 +82,7 @@ impl Guest {
         match (before, now) {
             (Some(Ok(before)), Ok((now, _))) if *before == now => Ok(()),
             _ => {
-                let message = format!("`{}` says something else of a shape than it said before", self.step);
+                let message = format!("`{}` says something else of a shape than it said before", self.step.name);
                 Err(Error::retry("guest.changed", message).help("the pipeline starts again with what it says now"))
             }
         }
@@ -102,7 +102,10 @@ impl Guest {
         });
         let bound = self.shapes.get(number).and_then(|k| k.said.as_ref()?.as_ref().ok()).filter(|_| agreed);
         let bound = bound.cloned().ok_or_else(|| {
-            Error::retry("guest.changed", format!("`{}` says something else of a shape than it said before", self.step))
+            Error::retry(
+                "guest.changed",
+                format!("`{}` says something else of a shape than it said before", self.step.name),
+            )
         })?;
         if call.then.len() as u32 > bound.layouts() {
             // it was let go, and the numbers of what its values had added since are not known any more
@@ -112,7 +115,7 @@ impl Guest {
     }
 
     pub(super) fn unknown_layouts(&self, what: &str) -> Error {
-        Error::retry("guest.layouts", format!("`{}` {what}", self.step))
+        Error::retry("guest.layouts", format!("`{}` {what}", self.step.name))
     }
 }
 

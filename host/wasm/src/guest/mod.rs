@@ -4,10 +4,8 @@
 mod ask;
 mod rescue;
 
-use crate::courtesy::Courtesy;
 use crate::gather::{Scoop, fill};
-use crate::instance::{Instance, Stop};
-use crate::log::Dam;
+use crate::instance::{Instance, Step, Stop};
 use crate::output::{Part, Whole};
 use crate::shape::Fields;
 use crate::shapes::{Bound, MOST_ADDED, Shapes};
@@ -21,10 +19,9 @@ use weir_model::{Batch, Bind, BindError, Binding, Call, Failure, Fault, Name, Sh
 
 pub(crate) struct Guest {
     module: Module,
-    step: String,
+    step: Step,
     options: Vec<(String, Option<String>)>,
     limits: Limits,
-    dam: Dam,
     /// None: the last one was spoiled, or grew too big
     instance: Option<Instance>,
     /// instances so far
@@ -43,7 +40,6 @@ pub(crate) struct Guest {
     recycled: u64,
     /// when that was told last
     told: Option<Instant>,
-    courtesy: Courtesy,
     /// when this instance was begun, and the time that its batches took since
     life: (Instant, Duration),
 }
@@ -64,7 +60,8 @@ struct Work<'a> {
     calls: &'a [Call],
     batch: &'a Batch,
     rows: &'a [(u16, u32)],
-    began: Instant,
+    /// in the step's own time
+    began: Duration,
 }
 
 /// The time of an instance that outgrew its memory so soon was wasted.
@@ -83,23 +80,21 @@ const TELL: Duration = Duration::from_secs(60);
 impl Guest {
     pub fn new(
         module: Module,
-        step: &str,
+        name: &str,
         options: Vec<(String, Option<String>)>,
         limits: Limits,
     ) -> Result<Self, Error> {
-        let dam = Dam::new(limits.log_rate);
-        let instance = module.configured(step, &options, &limits, &dam)?;
+        let step = Step::new(name, &limits);
+        let instance = module.configured(&step, &options, &limits)?;
         let (fresh, instance) = (instance.used(), Some(instance));
         let (shapes, scoop, typed) = Default::default();
         let batch = wit::Batch { shape: 0, rows: 0, columns: vec![] };
-        let step = step.to_string();
         let (serial, is_ordered, logged, recycled, told) = (1, false, None, 0, None);
         Ok(Guest {
             module,
             step,
             options,
             limits,
-            dam,
             instance,
             serial,
             shapes,
@@ -111,15 +106,14 @@ impl Guest {
             fresh,
             recycled,
             told,
-            courtesy: Courtesy::new(),
             life: (Instant::now(), Duration::ZERO),
         })
     }
 
-    /// Tells of time that the guest wasted.
-    fn wasted(&mut self, time: Duration) {
-        if self.courtesy.wasted(time) {
-            let step = &self.step;
+    /// The guest wasted its time since then.
+    fn wasted(&mut self, began: Duration) {
+        if self.step.courtesy.wasted(self.step.courtesy.time() - began) {
+            let step = &self.step.name;
             warn!(%step, "a guest wastes time beyond its limits: this pipeline gives way to others from now on")
         }
     }
@@ -130,7 +124,7 @@ impl Guest {
             Some(instance) => instance,
             None => {
                 self.serial += 1;
-                let made = self.module.configured(&self.step, &self.options, &self.limits, &self.dam).map_err(|e| {
+                let made = self.module.configured(&self.step, &self.options, &self.limits).map_err(|e| {
                     Error::new(e.code(), Cure::None, format!("a fresh instance cannot be configured: {e}"))
                 })?;
                 self.fresh = made.used();
@@ -150,7 +144,7 @@ impl Guest {
         self.recycled += 1;
         if self.told.is_none_or(|at| at.elapsed() >= TELL) {
             self.told = Some(Instant::now());
-            let (step, used, fresh, recycled) = (&self.step, used >> 10, self.fresh >> 10, self.recycled);
+            let (step, used, fresh, recycled) = (&self.step.name, used >> 10, self.fresh >> 10, self.recycled);
             warn!(%step, recycled, "the guest leaks: it began with {fresh} KiB of memory, has {used} KiB and is begun anew");
         }
         true
@@ -163,10 +157,11 @@ impl Guest {
         rows: &[(u16, u32)],
         time: Option<Duration>,
     ) -> Result<Result<Part, Refused>, Error> {
-        let anew = self.instance.is_none().then(Instant::now);
+        self.step.courtesy.rest_if_long();
+        let anew = self.instance.is_none().then(|| self.step.courtesy.time());
         self.ready(work.shape)?;
         if let Some(began) = anew {
-            self.wasted(began.elapsed());
+            self.wasted(began);
         }
         let Guest { batch, scoop, .. } = self;
         (batch.shape, batch.rows) = (work.shape, rows.len() as u32);
@@ -179,34 +174,34 @@ impl Guest {
         let Some(instance) = &mut self.instance else {
             return Ok(Err(Refused::Stop(Stop::Trap("no instance".into()))));
         };
-        let began = Instant::now();
+        let began = self.step.courtesy.time();
         let said = match instance.apply(&self.batch, time) {
             Ok(Ok(said)) => said,
             Ok(Err(refusal)) => return Ok(Err(Refused::Failure(binding::failure(&refusal)))),
             Err(stop) => {
                 self.logged = instance.logged();
                 self.instance = None;
-                self.wasted(began.elapsed());
+                self.wasted(began);
                 return Ok(Err(Refused::Stop(stop)));
             }
         };
         // looked at only where a row failed
         self.logged = if said.errors.is_empty() { None } else { instance.logged() };
         if said.errors.iter().any(|e| e.failure.message.len() > binding::MOST_MESSAGE) {
-            self.wasted(began.elapsed());
+            self.wasted(began);
         }
         let part = self.take(work, said, rows.len());
         match part {
             Ok(mut part) => {
                 if part.bytes > MOST_GIVEN && part.bytes / BLOWN_UP > self.given() {
-                    self.wasted(began.elapsed());
+                    self.wasted(began);
                 }
                 part.logged(self.logged.clone());
                 Ok(Ok(part))
             }
             Err(e) => {
                 self.instance = None;
-                self.wasted(began.elapsed());
+                self.wasted(began);
                 Ok(Err(Refused::Stop(Stop::Output(e))))
             }
         }
@@ -247,10 +242,11 @@ impl Guest {
         }
         let (base, own) = (work.bound.base, &known.own_added);
         let layout = |l: u32| if l < base { Some(l) } else { own.get((l - base) as usize).copied() };
-        let part = Part::read(said, &work.bound.said, rows, &self.step, layout, self.limits.lifted, &mut self.typed);
+        let part =
+            Part::read(said, &work.bound.said, rows, &self.step.name, layout, self.limits.lifted, &mut self.typed);
         self.shapes.keep(work.shape, kept, usize::MAX);
         if repeats {
-            self.wasted(work.began.elapsed());
+            self.wasted(work.began);
         }
         part
     }
@@ -295,7 +291,7 @@ impl Transform for Guest {
     fn apply(&mut self, calls: &[Call], batch: &Batch, rows: &[(u16, u32)]) -> Result<Applied, Error> {
         let Some(call) = rows.first().and_then(|r| calls.get(r.0 as usize)) else { return Ok(Applied::default()) };
         let bound = self.recall(call.shape, call)?;
-        let work = Work { shape: call.shape, bound, calls, batch, rows, began: Instant::now() };
+        let work = Work { shape: call.shape, bound, calls, batch, rows, began: self.step.courtesy.time() };
         let part = match self.attempt(&work, rows, None)? {
             Ok(part) => part,
             Err(Refused::Failure(failure)) => Part::failed(rows.len(), work.bound.said.computes.len(), &failure),
@@ -307,16 +303,16 @@ impl Transform for Guest {
             }
         };
         // more lines than rows, beyond what may be written
-        let floods = self.dam.held_back() > rows.len() as u64;
-        let spent = work.began.elapsed();
-        self.life.1 += spent;
+        let floods = self.step.dam.held_back() > rows.len() as u64;
+        let now = self.step.courtesy.time();
+        self.life.1 += now - work.began;
         match self.recycle() {
             // it is begun anew again and again
-            true if self.life.0.elapsed() < SHORT_LIFE => self.wasted(self.life.1),
-            _ if floods => self.wasted(spent),
+            true if self.life.0.elapsed() < SHORT_LIFE => self.wasted(now - self.life.1),
+            _ if floods => self.wasted(work.began),
             _ => {}
         }
-        self.courtesy.rest(spent);
+        self.step.courtesy.rest();
         self.applied(&work, part)
     }
 

@@ -26,9 +26,9 @@ impl Guest {
             Refused::Malformed => return self.without_malformed(work, at, whole),
             Refused::Stop(stop) => stop,
         };
-        let is_late = work.began.elapsed() > self.limits.time_per_batch * MOST_TIMES;
+        let is_late = self.step.courtesy.time() - work.began > self.limits.time_per_batch * MOST_TIMES;
         if at.len() < 2 || work.bound.said.ordered || is_late {
-            whole.fail(at, &Failure::new(stop.code(), stop.message(&self.step, "apply")));
+            whole.fail(at, &Failure::new(stop.code(), stop.message(&self.step.name, "apply")));
             whole.logged(at, self.logged.take());
             return Ok(());
         }
@@ -49,7 +49,7 @@ impl Guest {
             Ok(part) if whole.bytes() + part.bytes > self.limits.lifted => {
                 let most = self.limits.lifted;
                 let stop = Stop::Output(format!("columns of more than the {most} bytes that may be kept of a batch"));
-                whole.fail(at, &Failure::new(stop.code(), stop.message(&self.step, "apply")));
+                whole.fail(at, &Failure::new(stop.code(), stop.message(&self.step.name, "apply")));
             }
             Ok(part) => whole.push(at, part),
             Err(refused) => self.rescue(work, at, refused, whole)?,

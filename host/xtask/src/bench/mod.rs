@@ -5,6 +5,7 @@
 
 mod case;
 mod cores;
+mod freezer;
 mod latency;
 mod micro;
 mod neighbours;
