@@ -21,10 +21,10 @@ pub(crate) struct Host {
     budget: Budget,
     log: Log,
     courtesy: Courtesy,
-    /// what the call under way may take
+    /// what the call under way may take, with its rests
     time: Duration,
-    /// when that is over; None: not a tick has passed
-    until: Option<Instant>,
+    /// when the first tick of it was; None: none has passed
+    began: Option<Instant>,
 }
 
 /// A store with one guest in it. After a [`Stop`] it is good for nothing any more.
@@ -83,12 +83,10 @@ impl Step {
 /// An epoch passed while the guest ran. Where it has to rest, the time of that is not its own.
 fn tick(mut store: StoreContextMut<'_, Host>) -> wasmtime::Result<UpdateDeadline> {
     let host = store.data_mut();
-    let now = Instant::now();
-    let until = host.until.unwrap_or(now + host.time);
-    if host.until.is_some() && now >= until {
+    if host.began.get_or_insert_with(Instant::now).elapsed() >= host.time {
         return Ok(UpdateDeadline::Interrupt);
     }
-    host.until = Some(until + host.courtesy.rest_if_long());
+    host.time = host.time.saturating_add(host.courtesy.rest_if_long());
     Ok(UpdateDeadline::Continue(1))
 }
 
@@ -111,7 +109,7 @@ impl Instance {
     ) -> Result<Self, Stop> {
         let log = Log::new(&step.name, step.dam.clone(), limits.log_line);
         let (courtesy, time) = (step.courtesy.clone(), limits.time_per_batch);
-        let host = Host { budget: Budget::new(limits), log, courtesy, time, until: None };
+        let host = Host { budget: Budget::new(limits), log, courtesy, time, began: None };
         let mut store = Store::new(&engine.wasm, host);
         store.limiter(|h| &mut h.budget);
         store.set_hostcall_fuel(limits.lifted);
@@ -177,7 +175,7 @@ impl Instance {
         let host = self.store.data_mut();
         host.budget.begin();
         host.log.begin();
-        (host.time, host.until) = (time, None);
+        (host.time, host.began) = (time, None);
         self.store.set_hostcall_fuel(self.lifted);
         self.store.set_epoch_deadline(1);
         match f(&self.guest, &mut self.store) {

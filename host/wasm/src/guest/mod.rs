@@ -112,7 +112,7 @@ impl Guest {
 
     /// The guest wasted its time since then.
     fn wasted(&mut self, began: Duration) {
-        if self.step.courtesy.wasted(self.step.courtesy.time() - began) {
+        if self.step.courtesy.wasted(self.step.courtesy.time().saturating_sub(began)) {
             let step = &self.step.name;
             warn!(%step, "a guest wastes time beyond its limits: this pipeline gives way to others from now on")
         }
@@ -305,10 +305,10 @@ impl Transform for Guest {
         // more lines than rows, beyond what may be written
         let floods = self.step.dam.held_back() > rows.len() as u64;
         let now = self.step.courtesy.time();
-        self.life.1 += now - work.began;
+        self.life.1 += now.saturating_sub(work.began);
         match self.recycle() {
             // it is begun anew again and again
-            true if self.life.0.elapsed() < SHORT_LIFE => self.wasted(now - self.life.1),
+            true if self.life.0.elapsed() < SHORT_LIFE => self.wasted(now.saturating_sub(self.life.1)),
             _ if floods => self.wasted(work.began),
             _ => {}
         }

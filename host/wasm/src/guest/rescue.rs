@@ -26,7 +26,8 @@ impl Guest {
             Refused::Malformed => return self.without_malformed(work, at, whole),
             Refused::Stop(stop) => stop,
         };
-        let is_late = self.step.courtesy.time() - work.began > self.limits.time_per_batch * MOST_TIMES;
+        let spent = self.step.courtesy.time().saturating_sub(work.began);
+        let is_late = spent > self.limits.time_per_batch.saturating_mul(MOST_TIMES);
         if at.len() < 2 || work.bound.said.ordered || is_late {
             whole.fail(at, &Failure::new(stop.code(), stop.message(&self.step.name, "apply")));
             whole.logged(at, self.logged.take());
