@@ -31,7 +31,7 @@ const BLOCK_BYTES: usize = 256 << 10;
 /// Bytes end a window, and rows only where they are tiny: what is read beyond a window is copied to the next one.
 const WINDOW: Limit = Limit { rows: 8192, bytes: 1 << 20 };
 
-/// A pipeline at work.
+/// A pipeline at work, or about to be.
 pub struct Running {
     pub name: String,
     pub stop: Stop,
@@ -40,7 +40,6 @@ pub struct Running {
     pub swaps: Swaps,
     /// it was said that there are dead letters
     told: bool,
-    thread: JoinHandle<()>,
 }
 
 /// What is beside the pipelines.
@@ -96,23 +95,24 @@ pub fn run_plans(plans: &[Plan], guests: &Arc<Guests>, store: &Embedded, ends: E
             tracing::warn!(signal, "a signal cannot be caught, and ends the process at once: {e}");
         }
     }
-    let (send, ended) = channel();
     let plans = plans.iter().map(|plan| plan.with_values(&providers)).collect::<Result<Vec<_>, _>>()?;
     let mut running = vec![];
-    for (i, plan) in plans.iter().enumerate() {
+    let mut tasks = vec![];
+    for plan in &plans {
         let source = connectors::source(plan, &ends.data_dir)?;
-        running.push(start(i, plan.clone(), source, guests, store, send.clone())?);
+        let (pipeline, task) = prepare(plan.clone(), source, guests, store)?;
+        running.push(pipeline);
+        tasks.push(task)
     }
-    drop(send);
     let _reloads = reloads(&plans, &running, guests, &ends.data_dir)?;
     if let Some(address) = ends.metrics {
-        let report = Pipelines(running.iter().map(|r| (r.name.clone(), r.counters.clone())).collect());
-        let bound = weir_telemetry::serve(address, Arc::new(report)).map_err(|e| {
-            Error::environment("metrics.address", format!("`{address}` cannot be served: {e}"))
-                .help("give another --metrics")
-        })?;
-        info!("metrics at http://{bound}/metrics")
+        serve(address, &running)?
     }
+    // only now: what is refused above leaves no row behind that was sent before it was said
+    let (send, ended) = channel();
+    let threads = running.iter().zip(tasks).enumerate().map(|(i, (r, task))| start(i, r, task, send.clone()));
+    let threads = threads.collect::<Result<Vec<_>, _>>()?;
+    drop(send);
     let mut failed = vec![];
     let mut left = running.len();
     let mut said = false;
@@ -147,8 +147,8 @@ pub fn run_plans(plans: &[Plan], guests: &Arc<Guests>, store: &Embedded, ends: E
     }
     drop(shown);
     let totals: Vec<_> = running.iter().map(|r| (r.name.clone(), r.counters.totals())).collect();
-    running.into_iter().for_each(|r| {
-        let _ = r.thread.join();
+    threads.into_iter().for_each(|t| {
+        let _ = t.join();
     });
     if !failed.is_empty() {
         return Err(Failure::Pipelines(failed));
@@ -179,15 +179,9 @@ fn ended_as(name: &str, t: &Totals) -> serde_json::Value {
     })
 }
 
-fn start(
-    index: usize,
-    plan: Plan,
-    source: Box<dyn Source>,
-    guests: &Guests,
-    store: &Embedded,
-    ended: Sender<Ended>,
-) -> Result<Running, Error> {
-    let (stop, counters) = (Stop::default(), Arc::new(Counters::default()));
+/// All of a pipeline but its thread.
+fn prepare(plan: Plan, source: Box<dyn Source>, guests: &Guests, store: &Embedded) -> Result<(Running, Task), Error> {
+    let counters = Arc::new(Counters::default());
     let chain = Chain::new(connectors::steps(&plan, guests)?, connectors::converters(&plan)?, BLOCK_BYTES);
     let largest = connectors::largest(&plan);
     let chain = chain.reporting(connectors::reports(&plan)).within(largest.clone());
@@ -205,13 +199,27 @@ fn start(
         options,
         counters: counters.clone(),
     };
-    let asked = stop.clone();
-    let thread = std::thread::Builder::new().name(format!("weir-{name}")).spawn(move || {
+    Ok((Running { name, stop: Stop::default(), counters, swaps, told: false }, task))
+}
+
+fn start(index: usize, running: &Running, task: Task, ended: Sender<Ended>) -> Result<JoinHandle<()>, Error> {
+    let asked = running.stop.clone();
+    let thread = std::thread::Builder::new().name(format!("weir-{}", running.name)).spawn(move || {
         let result = task.run(&asked);
         let _ = ended.send(Ended { pipeline: index, result });
     });
-    let thread = thread.map_err(|e| Error::no_thread(&e))?;
-    Ok(Running { name, stop, counters, swaps, told: false, thread })
+    thread.map_err(|e| Error::no_thread(&e))
+}
+
+/// `/metrics` and `/health` of these.
+fn serve(address: SocketAddr, running: &[Running]) -> Result<(), Error> {
+    let report = Pipelines(running.iter().map(|r| (r.name.clone(), r.counters.clone())).collect());
+    let bound = weir_telemetry::serve(address, Arc::new(report)).map_err(|e| {
+        Error::environment("metrics.address", format!("`{address}` cannot be served: {e}"))
+            .help("give another --metrics")
+    })?;
+    info!("metrics at http://{bound}/metrics");
+    Ok(())
 }
 
 /// Looks at the files that steps run from, and hears `weir reload`, until what comes back is dropped.
