@@ -9,6 +9,9 @@
 //! wait until the next tick of its clock; work inside the kernel, as for memory that comes and goes, is not interrupted; and a
 //! thread that wakes for every few rows comes back each time as one that is owed a turn. What runs for a twentieth of the time does
 //! such harm to few rows of others. Where nobody wants the core there is no rest, and none any more once the waste is long ago.
+//!
+//! Between two tries it gives up its turn. The scheduler (EEVDF) may have passed over a thread that was woken, for the one that ran so
+//! little is owed more; who yields is owed nothing any more (since Linux 6.18; before, it changes little).
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -119,6 +122,8 @@ impl Courtesy {
     fn rest_after(&self, turn: Duration) -> Duration {
         let mut state = lock(&self.0);
         let Some(before) = state.turn.filter(|_| state.waste.is_known()) else { return Duration::ZERO };
+        // whoever was woken and passed over has the core now
+        std::thread::yield_now();
         let now = used();
         let ran = now.core.saturating_sub(before.core);
         if ran < turn {
@@ -132,6 +137,8 @@ impl Courtesy {
         let began = Instant::now();
         let wait = (ran * REST).clamp(LEAST_REST, MOST_REST);
         ENDS.wait(wait);
+        // it is not owed a turn for this
+        std::thread::yield_now();
         let rested = began.elapsed();
         lock(&self.0).rested += rested;
         rested

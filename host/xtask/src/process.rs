@@ -31,6 +31,13 @@ pub fn load() -> f64 {
     text.split(' ').next().and_then(|t| t.parse().ok()).unwrap_or_default()
 }
 
+/// What the machine below a virtual one took of its cores since the start, in ticks of the clock; None on other systems than Linux.
+pub fn stolen() -> Option<u64> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    // user, nice, system, idle, iowait, irq, softirq, steal
+    stat.lines().next()?.split_whitespace().nth(8)?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

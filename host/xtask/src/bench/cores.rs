@@ -7,9 +7,10 @@ use thread_priority::{
     set_thread_priority_and_policy, thread_native_id,
 };
 
-/// One core for what is measured, the rest for everything else; and what measures comes before all that the machine does besides,
-/// where that is allowed: the kernel's threads and those of others would be counted as well, and more of them where a guest that
-/// fills the core of its own sends them over.
+/// One core for what is measured, the rest for everything else. What measures comes before all that the machine does besides, where
+/// that is allowed: the kernel's threads and those of others would be counted as well, and more of them where a guest that fills the
+/// core of its own sends them over. What is measured has the share of a nice value of -20 for the same reason, and is not more nice
+/// in one of its threads than in another.
 pub struct Cores {
     measured: CpuSet,
     rest: CpuSet,
@@ -35,7 +36,7 @@ impl Cores {
     /// What `f` starts has the core of its own.
     pub fn measured<T>(&self, f: impl FnOnce() -> T) -> Result<T> {
         self.keep_to(&self.measured)?;
-        usual();
+        wanted();
         let started = f();
         self.keep_to(&self.rest)?;
         first();
@@ -52,9 +53,8 @@ fn first() {
     let _ = ThreadPriority::try_from(1).map(|lowest| policy(ThreadSchedulePolicy::Realtime(Fifo), lowest));
 }
 
-fn usual() {
-    // of 0 to 99: what is not nice at all
-    let _ = ThreadPriority::try_from(47).map(|usual| policy(ThreadSchedulePolicy::Normal(Other), usual));
+fn wanted() {
+    policy(ThreadSchedulePolicy::Normal(Other), ThreadPriority::Max);
 }
 
 fn policy(policy: ThreadSchedulePolicy, priority: ThreadPriority) {

@@ -5,19 +5,22 @@
 //! and what is asked is what the guests cost. For the same reason the process that is measured has one core to itself, which both
 //! of its pipelines want, and the database, the writer and the reader have the others.
 //!
-//! Each other second the thread of the hostile pipeline is frozen: a machine that changes changes for both, and what was said of
-//! one process is not compared with another. Where there is no freezer, a calm run right before each guest has to do.
+//! Each other five seconds the thread of the hostile pipeline is frozen: a machine that changes changes for both, and what was said
+//! of one process is not compared with another. Where there is no freezer, a calm run right before each guest has to do. Seconds in
+//! which the machine below a virtual one took a core are left out: they have milliseconds that nobody here has caused.
+
+mod figure;
 
 use super::case::now_us;
 use super::cores::Cores;
 use super::freezer::Freezer;
-use super::latency::{percentile, written};
+use super::latency::written;
 use super::stage;
 use crate::{checkout, process};
 use anyhow::{Context, Result, ensure};
+use figure::{Figure, Row, table};
 use postgres::{Client, NoTls};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -58,11 +61,14 @@ const GUESTS: &[&str] = &[
 /// Rows a second, each with a transaction of its own. The hostile pipeline has as many, and a third of them are poison.
 const RATE: u64 = 1000;
 /// Rows before those that are measured: a wasteful guest is known for it by then.
-const WARM: i64 = 6 * RATE as i64;
+const WARM: i64 = 8 * RATE as i64;
 /// Half of them while the guest is frozen, where it is.
-const MEASURED: i64 = 30 * RATE as i64;
-/// Rows of the first part of a second are of neither kind.
-const SWITCH_US: i64 = 100_000;
+const MEASURED: i64 = 60 * RATE as i64;
+/// A guest is frozen for so long, and then not. Longer than it rests, or its rests would fall into the time that it is frozen anyway.
+const PHASE_US: i64 = 5_000_000;
+/// Rows of the first second after that are of neither kind.
+const SETTLE_US: i64 = SECOND_US;
+const SECOND_US: i64 = 1_000_000;
 /// Beside a guest that keeps its contract, for no row is poison to it: what a second pipeline costs.
 const CALM: &str = "calm";
 /// What a run alone is called.
@@ -76,22 +82,6 @@ struct Scene {
     postgres: Postgres,
     healthy: PathBuf,
     hostile: PathBuf,
-}
-
-/// What one run gave.
-struct Figure {
-    guest: &'static str,
-    rows: Vec<Row>,
-    /// in odd seconds the guest ran, in even ones it was frozen
-    alternates: bool,
-    peak_mb: f64,
-    cpu_seconds: f64,
-}
-
-/// When a row was written, and how old it was when it arrived; in microseconds.
-struct Row {
-    at: i64,
-    age: i64,
 }
 
 pub fn run(weir: PathBuf, only: &[String], repeat: u32, json: bool) -> Result<()> {
@@ -153,17 +143,18 @@ impl Scene {
         let (arrived, ended) = (AtomicI64::new(0), AtomicBool::new(false));
         let id = weir.id();
         let alternates = self.has_freezer && guest != ALONE;
-        let (rows, cpu) = std::thread::scope(|scope| -> Result<_> {
+        let (rows, cpu_seconds, stolen) = std::thread::scope(|scope| -> Result<_> {
             let writer = scope.spawn(|| write(client, &arrived, &ended));
-            let other = scope.spawn(|| if alternates { alternate(id, &arrived, &ended) } else { Ok(()) });
+            let other = scope.spawn(|| watch(id, alternates, &arrived, &ended));
             let result = read(records, &arrived, id);
             ended.store(true, Ordering::Relaxed);
             writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
-            other.join().map_err(|_| anyhow::anyhow!("the freezer panicked"))??;
-            result
+            let stolen = other.join().map_err(|_| anyhow::anyhow!("the freezer panicked"))??;
+            result.map(|(rows, cpu)| (rows, cpu, stolen))
         })
         .with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
-        Ok(Figure { guest, rows, alternates, peak_mb: process::peak_mb(id).unwrap_or_default(), cpu_seconds: cpu })
+        let peak_mb = process::peak_mb(id).unwrap_or_default();
+        Ok(Figure { guest, rows, alternates, stolen, peak_mb, cpu_seconds })
     }
 
     fn start(&self, guest: &str, database: &str, folder: &Path) -> Result<(Process, ChildStdout)> {
@@ -219,30 +210,37 @@ fn write(mut client: Client, arrived: &AtomicI64, ended: &AtomicBool) -> Result<
     Ok(())
 }
 
-/// Freezes the hostile pipeline in even seconds, once the rows are measured.
-fn alternate(process: u32, arrived: &AtomicI64, ended: &AtomicBool) -> Result<()> {
-    let mut freezer = None;
+/// Freezes the hostile pipeline in even phases, where that is asked, and tells in which seconds a core was not there.
+fn watch(process: u32, alternates: bool, arrived: &AtomicI64, ended: &AtomicBool) -> Result<BTreeSet<i64>> {
+    let (mut freezer, mut stolen, mut before) = (None, BTreeSet::new(), process::stolen());
     while !ended.load(Ordering::Relaxed) {
         let now = now_us();
-        let wait = 1_000_000 - now.rem_euclid(1_000_000);
-        std::thread::sleep(Duration::from_micros(wait.unsigned_abs()));
-        if arrived.load(Ordering::Relaxed) < WARM - RATE as i64 {
+        let begins = (now.div_euclid(SECOND_US) + 1) * SECOND_US;
+        std::thread::sleep(Duration::from_micros((begins - now).unsigned_abs()));
+        let total = process::stolen();
+        if total != before {
+            stolen.insert(begins / SECOND_US - 1);
+        }
+        before = total;
+        // a phase is to have begun when the first row is measured
+        let is_due = arrived.load(Ordering::Relaxed) >= WARM - PHASE_US / SECOND_US * RATE as i64;
+        if !alternates || !is_due || begins % PHASE_US != 0 {
             continue;
         }
         let freezer = match &mut freezer {
             Some(freezer) => freezer,
             none => none.insert(Freezer::of(process, "weir-hostile")?),
         };
-        match is_frozen(now + wait) {
+        match is_frozen(begins) {
             true => freezer.freeze()?,
             false => freezer.thaw()?,
         }
     }
-    Ok(())
+    Ok(stolen)
 }
 
 fn is_frozen(at: i64) -> bool {
-    at.div_euclid(1_000_000) % 2 == 0
+    at.div_euclid(PHASE_US) % 2 == 0
 }
 
 /// The rows after the first [`WARM`], and the CPU that the process had for them.
@@ -269,127 +267,4 @@ fn read(records: impl BufRead, arrived: &AtomicI64, id: u32) -> Result<(Vec<Row>
         }
     }
     anyhow::bail!("weir ended after {} rows", arrived.load(Ordering::Relaxed))
-}
-
-// === impl Figure ===
-
-impl Figure {
-    fn json(&self) -> Value {
-        json!({
-            "beside": self.guest,
-            "latency_p50_ms": all([self], 50),
-            "latency_p99_ms": all([self], 99),
-            "latency_p99_of_a_second_ms": usual([self], false),
-            "latency_p99_of_a_second_without_ms": usual([self], true),
-            "rss_peak_mb": self.peak_mb,
-            "cpu_seconds": self.cpu_seconds,
-        })
-    }
-
-    fn line(&self) -> String {
-        let Figure { guest, peak_mb, cpu_seconds, .. } = self;
-        let [p50, p99] = [50, 99].map(|p| all([self], p).unwrap_or_default());
-        let [second, without] = [false, true].map(|frozen| usual([self], frozen).unwrap_or_default());
-        format!(
-            "{guest:<14} p50 {p50:>7.3} ms  p99 {p99:>7.3} ms  of a second {second:>7.3} ms, {without:.3} without  peak \
-             {peak_mb:>4.0} MB  cpu {cpu_seconds:>5.1} s"
-        )
-    }
-
-    /// The ages of the rows of each second in which the guest ran or was frozen, sorted.
-    fn seconds(&self, frozen: bool) -> Vec<Vec<i64>> {
-        let mut seconds: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-        for row in &self.rows {
-            let is_settled = row.at.rem_euclid(1_000_000) >= SWITCH_US;
-            let is_asked = match self.alternates {
-                true => is_settled && is_frozen(row.at) == frozen,
-                false => !frozen,
-            };
-            if is_asked {
-                seconds.entry(row.at.div_euclid(1_000_000)).or_default().push(row.age)
-            }
-        }
-        let mut seconds: Vec<_> = seconds.into_values().filter(|ages| ages.len() >= RATE as usize / 2).collect();
-        seconds.iter_mut().for_each(|ages| ages.sort_unstable());
-        seconds
-    }
-}
-
-/// For each guest the 99th percentile of a usual second, that of one without it, how the one stands to the other, and the
-/// percentiles of its whole runs.
-fn table(figures: &[Figure]) -> String {
-    let mut text = format!("{:<14} {:>7} {:>7} {:>8}  whole runs, ms\n", "beside", "p99, ms", "without", "change");
-    for guest in [ALONE, CALM].iter().chain(GUESTS) {
-        let runs = || figures.iter().enumerate().filter(|(_, f)| f.guest == *guest);
-        let before = runs().filter_map(|(at, _)| figures.get(at.checked_sub(1)?)).filter(|f| f.guest == CALM);
-        let Some(p99) = usual(runs().map(|(_, f)| f), false) else { continue };
-        let without = usual(runs().map(|(_, f)| f), true).or(usual(before, false));
-        let (without, change) = match without {
-            Some(without) => (format!("{without:.2}"), format!("{:+.0} %", (p99 / without - 1.0) * 100.0)),
-            None => Default::default(),
-        };
-        let each: Vec<String> = runs().map(|(_, f)| format!("{:.2}", all([f], 99).unwrap_or_default())).collect();
-        text.push_str(&format!("{guest:<14} {p99:>7.2} {without:>7} {change:>8}  {}\n", each.join(" ")));
-    }
-    text
-}
-
-/// A percentile of the rows of several runs, beside the guest, in milliseconds.
-fn all<'a>(runs: impl IntoIterator<Item = &'a Figure>, percent: usize) -> Option<f64> {
-    let mut ages: Vec<i64> = runs.into_iter().flat_map(|f| f.seconds(false)).flatten().collect();
-    ages.sort_unstable();
-    percentile(&ages, percent)
-}
-
-/// The 99th percentile of the second in the middle, of all of several runs. What a guest does, it does in each second; what the
-/// machine does besides, a stall of some milliseconds now and then, is in a few.
-fn usual<'a>(runs: impl IntoIterator<Item = &'a Figure>, frozen: bool) -> Option<f64> {
-    let seconds = runs.into_iter().flat_map(|f| f.seconds(frozen));
-    let mut each: Vec<i64> = seconds.filter_map(|ages| percentile(&ages, 99).map(|ms| (ms * 1000.0) as i64)).collect();
-    each.sort_unstable();
-    percentile(&each, 50)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// As many seconds as there are ages, each of a thousand rows.
-    fn figure(guest: &'static str, alternates: bool, ages: &[&dyn Fn(usize) -> i64]) -> Figure {
-        let second = |(s, age): (usize, &&dyn Fn(usize) -> i64)| -> Vec<Row> {
-            let at = |n: usize| (s * 1_000_000 + n * 1000) as i64;
-            (0..RATE as usize).map(|n| Row { at: at(n), age: age(n) }).collect()
-        };
-        let rows = ages.iter().enumerate().flat_map(second).collect();
-        Figure { guest, rows, alternates, peak_mb: 1.0, cpu_seconds: 1.0 }
-    }
-
-    #[test]
-    fn a_guest_is_compared_with_the_calm_ones_before_it() {
-        let runs = [(ALONE, 1), (CALM, 2), ("trap", 3), (CALM, 9), ("divide", 9), (CALM, 4), ("trap", 5)];
-        let text = table(&runs.map(|(guest, ms)| figure(guest, false, &[&|_| ms * 1000])));
-        assert_eq!(
-            text,
-            "beside         p99, ms without   change  whole runs, ms\n\
-             alone             1.00                   1.00\n\
-             calm              4.00                   2.00 9.00 4.00\n\
-             trap              5.00    4.00    +25 %  3.00 5.00\n\
-             divide            9.00    9.00     +0 %  9.00\n"
-        );
-    }
-
-    #[test]
-    fn where_it_is_frozen_a_guest_is_compared_with_the_seconds_without_it() {
-        // of the first tenth of a second nobody knows whether it was frozen
-        let (frozen, runs) = (|n: usize| if n < 100 { 9000 } else { 1000 }, |n: usize| if n < 100 { 1 } else { 1500 });
-        let text = table(&[figure("loop", true, &[&frozen, &runs, &frozen, &runs])]);
-        assert!(text.ends_with("loop              1.50    1.00    +50 %  1.50\n"), "{text}");
-    }
-
-    #[test]
-    fn a_stall_is_in_a_few_seconds_and_a_guest_in_each() {
-        let (none, stall, guest) = (|_| 300, |n| if n < 300 { 8000 } else { 300 }, |n| if n < 20 { 900 } else { 300 });
-        assert_eq!(usual([&figure(CALM, false, &[&none, &stall, &none])], false), Some(0.3));
-        assert_eq!(usual([&figure(CALM, false, &[&guest, &guest, &none])], false), Some(0.9));
-    }
 }
