@@ -30,8 +30,8 @@ struct State {
     /// not the step's own time
     rested: Duration,
     waste: Waste,
-    /// what the thread had used at its last rest, once it gives way
-    turn: Option<Used>,
+    /// once the thread gives way
+    turn: Option<Turn>,
 }
 
 #[derive(Debug)]
@@ -40,12 +40,28 @@ struct Waste {
     at: Instant,
 }
 
+/// What a thread did since its last rest.
+#[derive(Debug)]
+struct Turn {
+    before: Used,
+    lately: Lately,
+}
+
+/// How much of its time somebody else had the core that it wanted.
+#[derive(Default, Debug)]
+struct Lately {
+    ran: Duration,
+    waited: Duration,
+}
+
 /// What a thread used since it began.
 #[derive(Clone, Copy, Default, Debug)]
 struct Used {
     core: Duration,
-    /// how often somebody else had the core although this thread still wanted it
-    preempted: i64,
+    /// it wanted the core and did not have it
+    waited: Duration,
+    /// how often it came to the core
+    slices: u32,
 }
 
 /// So much at once is too much,
@@ -61,6 +77,13 @@ const REST: u32 = 20;
 /// but at least this: two turns a second are few.
 const LEAST_REST: Duration = Duration::from_millis(500);
 const MOST_REST: Duration = Duration::from_secs(1);
+/// It is in the way of others where they had the core for more than this part of its time: the clock of the guests and what any
+/// kernel does besides have less.
+const CROWD: u32 = 50;
+/// What it takes to come to a core that nobody has, at most.
+const WAKE: Duration = Duration::from_micros(10);
+/// What was so much of its time ago counts half.
+const LATELY: Duration = Duration::from_millis(500);
 
 /// Wakes all that rest, and whoever would.
 struct Bell {
@@ -103,7 +126,7 @@ impl Courtesy {
             return false;
         }
         give_way();
-        state.turn = Some(used());
+        state.turn = Some(Turn { before: used(), lately: Lately::default() });
         true
     }
 
@@ -121,16 +144,20 @@ impl Courtesy {
 
     fn rest_after(&self, turn: Duration) -> Duration {
         let mut state = lock(&self.0);
-        let Some(before) = state.turn.filter(|_| state.waste.is_known()) else { return Duration::ZERO };
+        let State { waste, turn: Some(current), .. } = &mut *state else { return Duration::ZERO };
+        if !waste.is_known() {
+            return Duration::ZERO;
+        }
         // whoever was woken and passed over has the core now
         std::thread::yield_now();
         let now = used();
-        let ran = now.core.saturating_sub(before.core);
+        let ran = now.core.saturating_sub(current.before.core);
         if ran < turn {
             return Duration::ZERO;
         }
-        state.turn = Some(now);
-        if now.preempted == before.preempted {
+        let waited = now.waited_since(&current.before);
+        current.before = now;
+        if !current.lately.add(ran, waited) {
             return Duration::ZERO;
         }
         drop(state);
@@ -159,6 +186,30 @@ impl Bell {
 
     fn wait(&self, most: Duration) {
         drop(self.ring.wait_timeout_while(lock(&self.is_rung), most, |rung| !*rung))
+    }
+}
+
+// === impl Used ===
+
+impl Used {
+    fn waited_since(&self, before: &Used) -> Duration {
+        let wakes = WAKE * self.slices.saturating_sub(before.slices);
+        self.waited.saturating_sub(before.waited).saturating_sub(wakes)
+    }
+}
+
+// === impl Lately ===
+
+impl Lately {
+    /// True: it is in the way of others.
+    fn add(&mut self, ran: Duration, waited: Duration) -> bool {
+        self.ran += ran;
+        self.waited += waited;
+        if self.ran > LATELY {
+            self.ran /= 2;
+            self.waited /= 2
+        }
+        self.waited > self.ran / CROWD
     }
 }
 
@@ -210,20 +261,18 @@ pub fn wait_for_a_turn() {}
 #[cfg(not(target_os = "linux"))]
 fn give_way() {}
 
-/// What this thread used.
+/// What this thread used; nothing where the kernel does not count it.
 #[cfg(target_os = "linux")]
 fn used() -> Used {
-    use nix::sys::resource::{UsageWho, getrusage};
-    getrusage(UsageWho::RUSAGE_THREAD).map_or(Used::default(), |usage| {
-        let micros = |time: nix::sys::time::TimeVal| {
-            use nix::sys::time::TimeValLike;
-            Duration::from_micros(time.num_microseconds().unsigned_abs())
-        };
-        Used {
-            core: micros(usage.user_time()) + micros(usage.system_time()),
-            preempted: usage.involuntary_context_switches(),
-        }
-    })
+    // nanoseconds on a core, nanoseconds in the queue for one, and how often it came to one
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let mut numbers = text.split_whitespace().map(|number| number.parse::<u64>().unwrap_or_default());
+    let mut next = || numbers.next().unwrap_or_default();
+    Used {
+        core: Duration::from_nanos(next()),
+        waited: Duration::from_nanos(next()),
+        slices: u32::try_from(next()).unwrap_or(u32::MAX),
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -257,7 +306,8 @@ mod tests {
     fn in_the_way(time: Duration) -> Courtesy {
         let courtesy = Courtesy::new();
         lock(&courtesy.0).waste.add(time, Duration::ZERO);
-        lock(&courtesy.0).turn = Some(Used { core: Duration::ZERO, preempted: -1 });
+        let lately = Lately { ran: Duration::ZERO, waited: SECOND };
+        lock(&courtesy.0).turn = Some(Turn { before: Used::default(), lately });
         courtesy
     }
 
@@ -279,8 +329,35 @@ mod tests {
         assert_eq!(alone.rest(), Duration::ZERO);
         // a turn has only begun
         let brief = in_the_way(SECOND);
-        lock(&brief.0).turn = Some(Used { preempted: -1, ..used() });
+        lock(&brief.0).turn.as_mut().unwrap().before = used();
         assert_eq!(brief.rest_if_long(), Duration::ZERO);
+    }
+
+    #[test]
+    fn it_is_in_the_way_where_others_had_the_core_for_a_fiftieth_of_its_time() {
+        let after = |turns: &[(u64, u64)]| {
+            let mut lately = Lately::default();
+            let turn =
+                |(ran, waited): &(u64, u64)| lately.add(Duration::from_millis(*ran), Duration::from_micros(*waited));
+            turns.iter().map(turn).collect::<Vec<_>>()
+        };
+        assert_eq!(after(&[(50, 1500)]), [true]);
+        // a kernel that takes a millisecond now and then
+        assert!(!after(&[&[(50, 0); 9][..], &[(50, 4000)]].concat().repeat(9)).contains(&true));
+        // it is not forgotten at once, nor for ever
+        assert_eq!(after(&[(500, 20_000), (100, 0), (1000, 0)]), [true, true, false]);
+        // one that is woken often waits a little each time
+        let (none, woken) =
+            (Used::default(), Used { waited: Duration::from_millis(8), slices: 2000, ..Used::default() });
+        assert_eq!(woken.waited_since(&none), Duration::ZERO);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_kernel_counts_what_a_thread_uses() {
+        let before = used();
+        while used().core < before.core + Duration::from_millis(2) {}
+        assert!(used().slices >= 1);
     }
 
     #[test]
