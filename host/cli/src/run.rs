@@ -85,16 +85,7 @@ pub fn run(args: &Run, common: &Common) -> Result<Done, Failure> {
 /// Runs resolved pipelines to their ends.
 pub fn run_plans(plans: &[Plan], guests: &Arc<Guests>, store: &Embedded, ends: Ends) -> Result<Done, Failure> {
     let providers = Providers::from_env();
-    let asked = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // the first signal asks, a second one ends the process at once
-        let hook = signal_hook::flag::register_conditional_default(signal, asked.clone())
-            .and_then(|_| signal_hook::flag::register(signal, asked.clone()));
-        if let Err(e) = hook {
-            // what is in flight comes again at the next start, as after any crash
-            tracing::warn!(signal, "a signal cannot be caught, and ends the process at once: {e}");
-        }
-    }
+    let asked = asked();
     let plans = plans.iter().map(|plan| plan.with_values(&providers)).collect::<Result<Vec<_>, _>>()?;
     let mut running = vec![];
     let mut tasks = vec![];
@@ -161,6 +152,20 @@ pub fn run_plans(plans: &[Plan], guests: &Arc<Guests>, store: &Embedded, ends: E
     };
     let list: Vec<_> = totals.iter().map(|(name, t)| ended_as(name, t)).collect();
     Ok(Done { summary, text: String::new(), result: list.into() })
+}
+
+/// Becomes true when somebody asks for the end; asked twice, the process ends at once.
+fn asked() -> Arc<AtomicBool> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        let hook = signal_hook::flag::register_conditional_default(signal, asked.clone())
+            .and_then(|_| signal_hook::flag::register(signal, asked.clone()));
+        if let Err(e) = hook {
+            // what is in flight comes again at the next start, as after any crash
+            tracing::warn!(signal, "a signal cannot be caught, and ends the process at once: {e}");
+        }
+    }
+    asked
 }
 
 /// What a pipeline did; what it left out is counted by where that was (invariant 4).

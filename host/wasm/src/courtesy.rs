@@ -40,9 +40,10 @@ struct Waste {
     at: Instant,
 }
 
-/// What a thread did since its last rest.
+/// What a thread that gives way did lately.
 #[derive(Debug)]
 struct Turn {
+    /// when the turn began
     before: Used,
     lately: Lately,
 }
@@ -143,32 +144,38 @@ impl Courtesy {
     }
 
     fn rest_after(&self, turn: Duration) -> Duration {
-        let mut state = lock(&self.0);
-        let State { waste, turn: Some(current), .. } = &mut *state else { return Duration::ZERO };
-        if !waste.is_known() {
-            return Duration::ZERO;
-        }
+        let Some(rest) = self.due(turn) else { return Duration::ZERO };
+        let began = Instant::now();
         // whoever was woken and passed over has the core now
         std::thread::yield_now();
-        let now = used();
-        let ran = now.core.saturating_sub(current.before.core);
-        if ran < turn {
-            return Duration::ZERO;
+        if !rest.is_zero() {
+            ENDS.wait(rest);
+            // it is not owed a turn for this
+            std::thread::yield_now()
         }
-        let waited = now.waited_since(&current.before);
-        current.before = now;
-        if !current.lately.add(ran, waited) {
-            return Duration::ZERO;
-        }
-        drop(state);
-        let began = Instant::now();
-        let wait = (ran * REST).clamp(LEAST_REST, MOST_REST);
-        ENDS.wait(wait);
-        // it is not owed a turn for this
-        std::thread::yield_now();
         let rested = began.elapsed();
         lock(&self.0).rested += rested;
         rested
+    }
+
+    /// How long a rest is due, after a turn of at least this. None: its thread gives way to nobody.
+    fn due(&self, turn: Duration) -> Option<Duration> {
+        let mut state = lock(&self.0);
+        let State { waste, turn: Some(current), .. } = &mut *state else { return None };
+        if !waste.is_known() {
+            return None;
+        }
+        let now = used();
+        let ran = now.core.saturating_sub(current.before.core);
+        if ran < turn {
+            return Some(Duration::ZERO);
+        }
+        let waited = now.waited_since(&current.before);
+        current.before = now;
+        match current.lately.add(ran, waited) {
+            true => Some((ran * REST).clamp(LEAST_REST, MOST_REST)),
+            false => Some(Duration::ZERO),
+        }
     }
 }
 
@@ -329,8 +336,9 @@ mod tests {
         assert_eq!(alone.rest(), Duration::ZERO);
         // a turn has only begun
         let brief = in_the_way(SECOND);
-        lock(&brief.0).turn.as_mut().unwrap().before = used();
-        assert_eq!(brief.rest_if_long(), Duration::ZERO);
+        let lately = Lately { ran: Duration::ZERO, waited: SECOND };
+        lock(&brief.0).turn = Some(Turn { before: used(), lately });
+        assert_eq!(brief.due(TURN), Some(Duration::ZERO));
     }
 
     #[test]
