@@ -7,7 +7,8 @@
 //!
 //! Each other five seconds the thread of the hostile pipeline is frozen: a machine that changes changes for both, and what was said
 //! of one process is not compared with another. Where there is no freezer, a calm run right before each guest has to do. Seconds in
-//! which the machine below a virtual one took a core are left out: they have milliseconds that nobody here has caused.
+//! which the machine below a virtual one took a core are left out: they have milliseconds that nobody here has caused. A run lasts
+//! until there are enough of the others.
 
 mod figure;
 
@@ -62,8 +63,10 @@ const GUESTS: &[&str] = &[
 const RATE: u64 = 1000;
 /// Rows before those that are measured: a wasteful guest is known for it by then.
 const WARM: i64 = 8 * RATE as i64;
-/// Half of them while the guest is frozen, where it is.
-const MEASURED: i64 = 60 * RATE as i64;
+/// At most, however few seconds were clean. Half of them while the guest is frozen, where it is.
+const MEASURED: i64 = 240 * RATE as i64;
+/// So many clean seconds of each kind are enough.
+const ENOUGH: u32 = 40;
 /// A guest is frozen for so long, and then not. Longer than it rests, or its rests would fall into the time that it is frozen anyway.
 const PHASE_US: i64 = 5_000_000;
 /// Rows of the first second after that are of neither kind.
@@ -73,6 +76,14 @@ const SECOND_US: i64 = 1_000_000;
 const CALM: &str = "calm";
 /// What a run alone is called.
 const ALONE: &str = "alone";
+
+/// What the threads of one run tell each other.
+#[derive(Default)]
+struct Progress {
+    arrived: AtomicI64,
+    has_enough: AtomicBool,
+    ended: AtomicBool,
+}
 
 /// What all runs need.
 struct Scene {
@@ -140,14 +151,14 @@ impl Scene {
         let log = folder.join("log");
         let (weir, records) = self.start(guest, database, folder)?;
         let records = BufReader::new(records);
-        let (arrived, ended) = (AtomicI64::new(0), AtomicBool::new(false));
+        let progress = Progress::default();
         let id = weir.id();
         let alternates = self.has_freezer && guest != ALONE;
         let (rows, cpu_seconds, stolen) = std::thread::scope(|scope| -> Result<_> {
-            let writer = scope.spawn(|| write(client, &arrived, &ended));
-            let other = scope.spawn(|| watch(id, alternates, &arrived, &ended));
-            let result = read(records, &arrived, id);
-            ended.store(true, Ordering::Relaxed);
+            let writer = scope.spawn(|| write(client, &progress));
+            let other = scope.spawn(|| watch(id, alternates, &progress));
+            let result = read(records, &progress, id);
+            progress.ended.store(true, Ordering::Relaxed);
             writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
             let stolen = other.join().map_err(|_| anyhow::anyhow!("the freezer panicked"))??;
             result.map(|(rows, cpu)| (rows, cpu, stolen))
@@ -187,7 +198,8 @@ impl Scene {
 }
 
 /// Writes rows at [`RATE`], each with the time of its statement, taken just before its commit.
-fn write(mut client: Client, arrived: &AtomicI64, ended: &AtomicBool) -> Result<()> {
+fn write(mut client: Client, progress: &Progress) -> Result<()> {
+    let Progress { arrived, ended, .. } = progress;
     let insert = client.prepare(
         "INSERT INTO events VALUES ($1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint::text, 'town')",
     )?;
@@ -211,19 +223,26 @@ fn write(mut client: Client, arrived: &AtomicI64, ended: &AtomicBool) -> Result<
 }
 
 /// Freezes the hostile pipeline in even phases, where that is asked, and tells in which seconds a core was not there.
-fn watch(process: u32, alternates: bool, arrived: &AtomicI64, ended: &AtomicBool) -> Result<BTreeSet<i64>> {
+fn watch(process: u32, alternates: bool, progress: &Progress) -> Result<BTreeSet<i64>> {
     let (mut freezer, mut stolen, mut before) = (None, BTreeSet::new(), process::stolen());
-    while !ended.load(Ordering::Relaxed) {
+    // by whether it was frozen
+    let mut clean = [0; 2];
+    while !progress.ended.load(Ordering::Relaxed) {
         let now = now_us();
         let begins = (now.div_euclid(SECOND_US) + 1) * SECOND_US;
         std::thread::sleep(Duration::from_micros((begins - now).unsigned_abs()));
-        let total = process::stolen();
+        let arrived = progress.arrived.load(Ordering::Relaxed);
+        let (last, total) = (begins - SECOND_US, process::stolen());
         if total != before {
-            stolen.insert(begins / SECOND_US - 1);
+            stolen.insert(last / SECOND_US);
+        } else if arrived >= WARM + RATE as i64 && is_settled(last) {
+            clean[usize::from(alternates && is_frozen(last))] += 1;
+            let asked = if alternates { &clean[..] } else { &clean[..1] };
+            progress.has_enough.store(asked.iter().all(|seconds| *seconds >= ENOUGH), Ordering::Relaxed);
         }
         before = total;
         // a phase is to have begun when the first row is measured
-        let is_due = arrived.load(Ordering::Relaxed) >= WARM - PHASE_US / SECOND_US * RATE as i64;
+        let is_due = arrived >= WARM - PHASE_US / SECOND_US * RATE as i64;
         if !alternates || !is_due || begins % PHASE_US != 0 {
             continue;
         }
@@ -239,12 +258,18 @@ fn watch(process: u32, alternates: bool, arrived: &AtomicI64, ended: &AtomicBool
     Ok(stolen)
 }
 
+/// The guest has run, or been frozen, for long enough to tell.
+fn is_settled(at: i64) -> bool {
+    at.rem_euclid(PHASE_US) >= SETTLE_US
+}
+
 fn is_frozen(at: i64) -> bool {
     at.div_euclid(PHASE_US) % 2 == 0
 }
 
 /// The rows after the first [`WARM`], and the CPU that the process had for them.
-fn read(records: impl BufRead, arrived: &AtomicI64, id: u32) -> Result<(Vec<Row>, f64)> {
+fn read(records: impl BufRead, progress: &Progress, id: u32) -> Result<(Vec<Row>, f64)> {
+    let Progress { arrived, has_enough, .. } = progress;
     let (mut rows, mut before) = (vec![], 0.0);
     for record in records.split(b'\n') {
         let record = record?;
@@ -262,7 +287,7 @@ fn read(records: impl BufRead, arrived: &AtomicI64, id: u32) -> Result<(Vec<Row>
         } else if arrived.load(Ordering::Relaxed) == 0 {
             arrived.store(1, Ordering::Relaxed);
         }
-        if rows.len() as i64 == MEASURED - 1 {
+        if rows.len() as i64 == MEASURED - 1 || has_enough.load(Ordering::Relaxed) {
             return Ok((rows, process::cpu_seconds(id)? - before));
         }
     }

@@ -1,6 +1,6 @@
 //! How old rows were beside a guest, second by second.
 
-use super::{ALONE, CALM, GUESTS, PHASE_US, RATE, SECOND_US, SETTLE_US, is_frozen};
+use super::{ALONE, CALM, GUESTS, PHASE_US, RATE, SECOND_US, is_frozen, is_settled};
 use crate::bench::latency::percentile;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,10 +56,9 @@ impl Figure {
     fn seconds(&self, frozen: bool) -> Vec<Vec<i64>> {
         let mut seconds: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
         for row in &self.rows {
-            let is_settled = row.at.rem_euclid(PHASE_US) >= SETTLE_US;
             let second = row.at.div_euclid(SECOND_US);
             let is_asked = match self.alternates {
-                true => is_settled && is_frozen(row.at) == frozen,
+                true => is_settled(row.at) && is_frozen(row.at) == frozen,
                 false => !frozen,
             };
             if is_asked && !self.stolen.contains(&second) {
