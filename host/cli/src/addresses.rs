@@ -31,6 +31,9 @@ const PASSWORD: &str = "database.password = \"${env:PGPASSWORD}\"\n";
 
 pub fn files(addresses: &Addresses) -> Result<Option<Files>, Error> {
     let (Some(from), Some(to)) = (&addresses.from, &addresses.to) else { return Ok(None) };
+    // where nothing comes after it, the colon may be left out
+    let whole = |end: &str| if end.contains(':') { end.to_owned() } else { format!("{end}:") };
+    let (from, to) = (&whole(from), &whole(to));
     let tables: Vec<String> = addresses.tables.iter().map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect();
     // of all that makes it another pipeline, and not of the password
     let mut digest = Fnv::default();
@@ -186,6 +189,13 @@ value.format = "json"
     }
 
     #[test]
+    fn a_colon_with_nothing_after_it_may_be_left_out() {
+        let [bare, whole] =
+            [("generator", "stdout"), ("generator:", "stdout:")].map(|(f, t)| of(f, t, &[]).unwrap().text);
+        assert_eq!(bare, whole);
+    }
+
+    #[test]
     fn addresses_that_are_none_are_refused_without_being_said() {
         for (from, to) in [
             ("mysql://u:hunter2@h/d", "stdout:"),
@@ -194,6 +204,7 @@ value.format = "json"
             ("generator:", "kafka://u:hunter2@h"),
             ("generator:", "http://hunter2"),
             ("generator:", "file:"),
+            ("generator:", "hunter2"),
         ] {
             let error = of(from, to, &[]).unwrap_err();
             assert_eq!(error.code(), "run.address");

@@ -152,6 +152,12 @@ impl Default for TaskOptions {
 impl Task {
     /// Runs until it is asked to stop, the source ends, or an error that nothing heals.
     pub fn run(mut self, stop: &Stop) -> Result<Outcome, Error> {
+        let outcome = self.rounds(stop);
+        info!(pipeline = self.name, records = self.counters.totals().records, "ended");
+        outcome
+    }
+
+    fn rounds(&mut self, stop: &Stop) -> Result<Outcome, Error> {
         let mut retries = Retries::new(self.options.retry);
         self.counters.modules(self.chain.modules());
         loop {
@@ -393,6 +399,5 @@ fn last_change(window: &Window) -> Option<i64> {
 impl Drop for Task {
     fn drop(&mut self) {
         self.options.swaps.close();
-        info!(pipeline = self.name, records = self.counters.totals().records, "ended");
     }
 }
