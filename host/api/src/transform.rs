@@ -55,6 +55,9 @@ pub trait Transform: Bind + Send {
         vec![]
     }
 
+    /// A part of the work on what it made is done: the time to let others have the core, for one that gives way to them.
+    fn rest(&mut self) {}
+
     /// What it costs, for people; None: nothing that is counted.
     fn usage(&self) -> Option<Usage> {
         None

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use weir_api::{Applied, Error, Transform};
 use weir_cdc::{CellLeaf, Column as TableColumn, Envelope, KEY_CHANGED, Op, SourceBlock, Table};
 use weir_converters::{JsonConverter, SimpleHeader};
@@ -24,6 +25,7 @@ struct Counter {
     poison: Option<i64>,
     seen: i64,
     shapes: HashMap<String, u32>,
+    rests: Arc<AtomicU64>,
 }
 
 impl Bind for Counter {
@@ -54,6 +56,10 @@ impl Transform for Counter {
         let chosen = (0..count).map(|i| (i / per_row) as u32).collect();
         let columns = vec![Column::Ints { valid: vec![], values }];
         Ok(Applied { rows: Some(chosen), columns, errors, ..Applied::default() })
+    }
+
+    fn rest(&mut self) {
+        self.rests.fetch_add(1, Relaxed);
     }
 }
 
@@ -86,10 +92,14 @@ fn window() -> Window {
 }
 
 fn run(steps: Vec<Counter>, on_error: OnError) -> Blocks {
+    run_in_blocks(1 << 20, steps, on_error)
+}
+
+fn run_in_blocks(of: usize, steps: Vec<Counter>, on_error: OnError) -> Blocks {
     let json = Arc::new(JsonConverter(Default::default()));
     let converters = Converters { key: json.clone(), value: json, header: Arc::new(SimpleHeader), on_error };
     let step = |s: Counter| Step { name: s.header.into(), transform: Box::new(s), on_error };
-    Chain::new(steps.into_iter().map(step).collect(), converters, 1 << 20).run(&mut window()).expect("a chain")
+    Chain::new(steps.into_iter().map(step).collect(), converters, of).run(&mut window()).expect("a chain")
 }
 
 /// Each record: its key, "c", "d" or "-" for a tombstone, and the counters' headers.
@@ -168,4 +178,18 @@ fn a_copy_that_fails_is_told() {
     let skipped = run(steps(), OnError::Skip);
     assert_eq!(skipped.skipped.values().sum::<u64>(), 1);
     assert_eq!(told(&skipped).len(), 11);
+}
+
+/// What a guest blew up is written for long after it returned.
+#[test]
+fn a_guest_may_rest_after_each_block() {
+    let rests = |of: usize| {
+        let guest = counter("n");
+        let rests = guest.rests.clone();
+        let blocks = run_in_blocks(of, vec![guest], OnError::Fail).blocks.len() as u64;
+        (blocks, rests.load(Relaxed))
+    };
+    assert_eq!(rests(1), (7, 7));
+    // the last one is cut because the window ends
+    assert_eq!(rests(1 << 20), (1, 0));
 }

@@ -199,7 +199,12 @@ impl Chain {
                 }
                 decided.pick += 1;
                 let Some(writer) = bound.writers.get_mut(pick.layout as usize) else { continue };
-                let Err(e) = self.blocks.write(writer, batch, pick.row, &mut result.blocks) else { continue };
+                let blocks = result.blocks.len();
+                let written = self.blocks.write(writer, batch, pick.row, &mut result.blocks);
+                if result.blocks.len() > blocks {
+                    self.steps.iter_mut().for_each(|step| step.transform.rest())
+                }
+                let Err(e) = written else { continue };
                 let Some(layout) = bound.program.layouts.get(pick.layout as usize) else { continue };
                 // letters leave in the order of their rows too
                 decided.settle(pick.origin, batch, &mut self.failures, result);

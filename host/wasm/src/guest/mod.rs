@@ -320,6 +320,10 @@ impl Transform for Guest {
         self.shapes.met()
     }
 
+    fn rest(&mut self) {
+        self.step.courtesy.rest_if_long();
+    }
+
     fn usage(&self) -> Option<Usage> {
         let memory = self.instance.as_ref().map_or(0, Instance::used) as u64;
         Some(Usage { memory, recycled: self.recycled })
