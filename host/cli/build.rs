@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 const PAGES: &str = "host/docs/errors";
 
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    // asked when it runs: a cached build script may have been compiled in a checkout that has moved since
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").expect("CARGO_MANIFEST_DIR");
+    let root = Path::new(&manifest).join("../..");
     for path in ["transforms", "sdk/rust", "wit", "Cargo.toml", PAGES, "host/cli/src/author/component.rs"] {
         println!("cargo:rerun-if-changed={}", root.join(path).display());
     }
