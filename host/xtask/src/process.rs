@@ -14,8 +14,17 @@ pub fn cpu_seconds(pid: u32) -> Result<f64> {
 
 /// The most memory that was ever resident since the start, or since [`reset_peak`], in MB (10^6 bytes).
 pub fn peak_mb(pid: u32) -> Option<f64> {
+    memory_mb(pid, "VmHWM:")
+}
+
+/// The memory that is resident now, in MB.
+pub fn resident_mb(pid: u32) -> Option<f64> {
+    memory_mb(pid, "VmRSS:")
+}
+
+fn memory_mb(pid: u32, line: &str) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|l| l.strip_prefix(line))?;
     let kib: f64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
     Some(kib * 1024.0 / 1e6)
 }
@@ -50,7 +59,7 @@ mod tests {
         while cpu_seconds(me).unwrap() < before + 0.02 {
             sum = std::hint::black_box(sum).wrapping_add(1);
         }
-        assert!(peak_mb(me).unwrap() > 1.0);
+        assert!(peak_mb(me).unwrap() > 1.0 && resident_mb(me).unwrap() > 1.0);
         assert!(cpu_seconds(u32::MAX).is_err());
     }
 }

@@ -301,7 +301,7 @@ impl<'a> Run<'a> {
 }
 
 /// `{"id":17}`
-fn id(key: &[u8]) -> Option<u64> {
+pub fn id(key: &[u8]) -> Option<u64> {
     let digits = key.strip_prefix(b"{\"id\":")?.strip_suffix(b"}")?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }

@@ -10,6 +10,7 @@ mod latency;
 mod micro;
 mod neighbours;
 mod report;
+mod soak;
 mod stage;
 mod system;
 mod workload;
@@ -46,6 +47,9 @@ pub struct Args {
     /// A healthy pipeline's latency beside each hostile guest, or beside those named
     #[arg(long, value_name = "GUEST", num_args = 0.., conflicts_with_all = ["case", "only", "sink", "beside", "micro"])]
     neighbours: Option<Vec<String>>,
+    /// For so many minutes 20,000 rows a second: memory, and that nothing is lost
+    #[arg(long, value_name = "MINUTES", conflicts_with_all = ["case", "only", "sink", "beside", "micro", "neighbours", "repeat"])]
+    soak: Option<u64>,
     /// What a row costs, without a database and without Kafka
     #[arg(long, conflicts_with_all = ["case", "only", "sink", "repeat", "weir"])]
     micro: bool,
@@ -70,6 +74,9 @@ pub fn run(args: &Args) -> Result<()> {
     let binary = checkout::weir(args.weir.as_deref(), true)?;
     if let Some(guests) = &args.neighbours {
         return neighbours::run(binary, guests, args.repeat, args.json);
+    }
+    if let Some(minutes) = args.soak {
+        return soak::run(binary, minutes, args.json);
     }
     let cases: Vec<&Case> = match (args.sink, args.case.is_empty()) {
         (Sink::Discard, _) => vec![&case::DISCARD],

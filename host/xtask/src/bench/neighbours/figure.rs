@@ -1,6 +1,6 @@
 //! How old rows were beside a guest, second by second.
 
-use super::{ALONE, CALM, GUESTS, PHASE_US, RATE, SECOND_US, is_frozen, is_settled};
+use super::{ALONE, CALM, GUESTS, RATE, SECOND_US, is_frozen, is_settled};
 use crate::bench::latency::percentile;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
