@@ -14,6 +14,8 @@ struct Linter<'a> {
     findings: Vec<Finding>,
     /// Connect: keys nobody knows, with what may have been meant
     unknown: Vec<(Entry, Option<String>)>,
+    /// TOML: what unknown keys of the component at hand were to be; that these are missing has been said with them
+    misspelt: Vec<String>,
     /// what the user wrote before the keys that are being looked at, as "transforms.route."
     prefix: String,
 }
@@ -59,7 +61,15 @@ fn lint(written: &Written, catalog: &Catalog, providers: Option<&Providers>) -> 
 
 impl<'a> Linter<'a> {
     fn new(written: &'a Written, catalog: &'a Catalog, providers: Option<&'a Providers>) -> Self {
-        Linter { written, catalog, providers, findings: vec![], unknown: vec![], prefix: String::new() }
+        Linter {
+            written,
+            catalog,
+            providers,
+            findings: vec![],
+            unknown: vec![],
+            misspelt: vec![],
+            prefix: String::new(),
+        }
     }
 
     fn push(&mut self, finding: Option<Finding>) {
@@ -135,6 +145,9 @@ impl<'a> Linter<'a> {
         for mut finding in check.run(&Settings::new(values)) {
             let entry = finding.key.as_deref().and_then(|key| entries.get(key));
             let key = finding.key.as_deref().map(|key| self.full(key));
+            if finding.code == "config.missing" && key.as_ref().is_some_and(|key| self.misspelt.contains(key)) {
+                continue;
+            }
             if self.findings.iter().any(|f| f.key.is_some() && f.key == key && f.severity >= finding.severity) {
                 continue;
             }
@@ -298,6 +311,7 @@ impl<'a> Linter<'a> {
     }
 
     fn entries(&mut self, entries: &Entries, def: &ConfigDef) {
+        self.misspelt.clear();
         for entry in entries.iter() {
             let value = self.value(entry);
             match def.key(&entry.key) {
@@ -315,15 +329,17 @@ impl<'a> Linter<'a> {
                     self.push(Some(entry.blame(finding)));
                 }
                 None if def.takes(&entry.key) => {}
-                None => {
-                    // a transform has options of its own only
-                    let debezium = if self.prefix.is_empty() { errors::DEBEZIUM.keys } else { &[] };
-                    let keys = def.keys.iter().chain(debezium);
-                    let near = nearest(&entry.key, keys.filter(|k| k.listed).map(|k| k.name));
-                    self.unknown(entry, near);
-                }
+                None => self.unknown(entry, self.near(&entry.key, def)),
             }
         }
+    }
+
+    /// The key that an unknown one was to be, perhaps.
+    fn near(&self, unknown: &str, def: &ConfigDef) -> Option<&'static str> {
+        // a transform has options of its own only
+        let debezium = if self.prefix.is_empty() { errors::DEBEZIUM.keys } else { &[] };
+        let keys = def.keys.iter().chain(debezium);
+        nearest(unknown, keys.filter(|k| k.listed).map(|k| k.name))
     }
 
     fn full(&self, key: &str) -> String {
@@ -337,17 +353,18 @@ impl<'a> Linter<'a> {
             return self.unknown.push((entry.clone(), near));
         }
         let finding = Finding::error("config.unknown-key", format!("`{}` is no known key", entry.key));
-        let finding = match near {
+        let finding = match &near {
             Some(near) => finding.help(format!("did you mean `{near}`?")),
             None => finding,
         };
+        self.misspelt.extend(near);
         self.push(Some(entry.blame_key(finding)));
     }
 
     fn required(&mut self, entries: &Entries, def: &ConfigDef, at: Option<&Place>, of: &str) {
         for key in def.keys.iter().filter(|k| k.required && k.default.is_none()) {
             let found = entries.get(key.name);
-            if found.is_some_and(|e| !e.text.trim().is_empty()) {
+            if found.is_some_and(|e| !e.text.trim().is_empty()) || self.misspelt.contains(&self.full(key.name)) {
                 continue;
             }
             let message = match self.written.door {
