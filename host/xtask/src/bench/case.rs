@@ -8,7 +8,7 @@ use super::{Sink, latency};
 use crate::process;
 use anyhow::{Context, Result, bail, ensure};
 use rdkafka::message::{Message, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -314,20 +314,7 @@ fn sender(database: &mut Database, slot: &str) -> Option<u32> {
 
 /// One connector for both systems.
 fn config(stage: &Stage, database: &str, prefix: &str, slot: &str, chain: bool) -> Value {
-    let mut config = json!({
-        "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
-        "tasks.max": "1",
-        "database.hostname": stage.postgres.host(),
-        "database.port": stage.postgres.port().to_string(),
-        "database.user": stage.postgres.user(),
-        "database.password": stage.postgres.password().unwrap_or_default(),
-        "database.dbname": database,
-        "topic.prefix": prefix,
-        "plugin.name": "pgoutput",
-        "slot.name": slot,
-        "publication.name": slot,
-        "table.include.list": "public.events",
-    });
+    let mut config = stage.connector(database, prefix, slot);
     if let (true, Some(map)) = (chain, config.as_object_mut()) {
         let regex = format!("{prefix}\\.public\\.(.*)");
         for (name, value) in [

@@ -39,14 +39,11 @@ pub fn run(weir: PathBuf, minutes: u64, json: bool) -> Result<()> {
     database.client.batch_execute("CREATE TABLE events (id bigint PRIMARY KEY, name text)")?;
     let topic = format!("{NAME}.public.events");
     stage.cluster.create(&topic)?;
-    let worker = format!(
-        "bootstrap.servers={}\nkey.converter=org.apache.kafka.connect.json.JsonConverter\n\
-         key.converter.schemas.enable=false\nvalue.converter=org.apache.kafka.connect.json.JsonConverter\n\
-         value.converter.schemas.enable=false\n",
-        stage.kafka.bootstrap()
-    );
-    let mut weir = Weir::new(&stage.weir, &worker)?;
-    weir.configure(NAME, &config(&stage, &database.name))?;
+    let mut config = stage.connector(&database.name, NAME, NAME);
+    config["transforms"] = "unwrap".into();
+    config["transforms.unwrap.type"] = "io.debezium.transforms.ExtractNewRecordState".into();
+    let mut weir = Weir::new(&stage.weir, &stage.worker())?;
+    weir.configure(NAME, &config)?;
     if let Some(why) = weir.refusal()? {
         anyhow::bail!(why);
     }
@@ -148,25 +145,6 @@ fn count(stage: &Stage, topic: &str, rows: u64) -> Result<u64> {
     Ok(repeated)
 }
 
-fn config(stage: &Stage, database: &str) -> Value {
-    json!({
-        "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
-        "tasks.max": "1",
-        "database.hostname": stage.postgres.host(),
-        "database.port": stage.postgres.port().to_string(),
-        "database.user": stage.postgres.user(),
-        "database.password": stage.postgres.password().unwrap_or_default(),
-        "database.dbname": database,
-        "topic.prefix": NAME,
-        "plugin.name": "pgoutput",
-        "slot.name": NAME,
-        "publication.name": NAME,
-        "table.include.list": "public.events",
-        "transforms": "unwrap",
-        "transforms.unwrap.type": "io.debezium.transforms.ExtractNewRecordState",
-    })
-}
-
 // === impl Soak ===
 
 impl Soak {
@@ -185,6 +163,7 @@ impl Soak {
     fn json(&self) -> Value {
         json!({
             "rows": self.rows,
+            "rows_per_second": self.rate(),
             "lost": 0,
             "repeated": self.repeated,
             "cpu_us_per_event": self.cpu_us(),
@@ -198,13 +177,19 @@ impl Soak {
         let parts: Vec<String> = self.parts().iter().map(|mb| format!("{mb:.1}")).collect();
         let drift = self.drift().map_or_else(|| "too short to tell".into(), |percent| format!("within {percent:.1} %"));
         format!(
-            "{} rows, 0 lost, {} again; {:.2} µs of CPU a row\nresident by five minutes, MB: {} ({drift}); {:.0} at most\n",
+            "{} rows, {:.0} a second, 0 lost, {} again; {:.2} µs of CPU a row\nresident by five minutes, MB: {} ({drift}); {:.0} at most\n",
             self.rows,
+            self.rate(),
             self.repeated,
             self.cpu_us(),
             parts.join(" "),
             self.peak_mb
         )
+    }
+
+    /// Rows a second that were written: fewer than asked where the database did not keep up.
+    fn rate(&self) -> f64 {
+        self.rows as f64 / self.samples_mb.len().max(1) as f64
     }
 
     fn cpu_us(&self) -> f64 {
@@ -225,7 +210,7 @@ mod tests {
         let samples = [50.0, 98.0, 102.0].map(|mb| vec![mb; PART]).concat();
         assert_eq!(
             soak(samples).text(),
-            "1000000 rows, 0 lost, 2 again; 3.00 µs of CPU a row\n\
+            "1000000 rows, 1111 a second, 0 lost, 2 again; 3.00 µs of CPU a row\n\
              resident by five minutes, MB: 98.0 102.0 (within 2.0 %); 130 at most\n"
         );
         assert!(soak(vec![50.0; PART]).text().contains("too short to tell"));

@@ -3,6 +3,7 @@
 use crate::topic::Cluster;
 use anyhow::{Context, Result};
 use postgres::{Client, NoTls};
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use weir_testkit::connect::Plugin;
 use weir_testkit::{Kafka, Postgres};
@@ -54,6 +55,34 @@ impl Stage {
 
     pub fn client(&self, database: &str) -> Result<Client> {
         Client::connect(&self.postgres.url_of(database), NoTls).context("the bench's own connection")
+    }
+
+    /// Worker properties: JSON without schemas.
+    pub fn worker(&self) -> String {
+        format!(
+            "bootstrap.servers={}\nkey.converter=org.apache.kafka.connect.json.JsonConverter\n\
+             key.converter.schemas.enable=false\nvalue.converter=org.apache.kafka.connect.json.JsonConverter\n\
+             value.converter.schemas.enable=false\n",
+            self.kafka.bootstrap()
+        )
+    }
+
+    /// A connector that captures `public.events`, without transforms; its publication is called as its slot.
+    pub fn connector(&self, database: &str, prefix: &str, slot: &str) -> Value {
+        json!({
+            "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
+            "tasks.max": "1",
+            "database.hostname": self.postgres.host(),
+            "database.port": self.postgres.port().to_string(),
+            "database.user": self.postgres.user(),
+            "database.password": self.postgres.password().unwrap_or_default(),
+            "database.dbname": database,
+            "topic.prefix": prefix,
+            "plugin.name": "pgoutput",
+            "slot.name": slot,
+            "publication.name": slot,
+            "table.include.list": "public.events",
+        })
     }
 
     /// Removes a run's slot and database; their size would weigh on the next one.

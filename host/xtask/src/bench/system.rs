@@ -40,15 +40,7 @@ impl Which {
 impl System {
     pub fn new(stage: &Stage, which: Which) -> Result<System> {
         Ok(match which {
-            Which::Weir => {
-                let worker = format!(
-                    "bootstrap.servers={}\nkey.converter=org.apache.kafka.connect.json.JsonConverter\n\
-                     key.converter.schemas.enable=false\nvalue.converter=org.apache.kafka.connect.json.JsonConverter\n\
-                     value.converter.schemas.enable=false\n",
-                    stage.kafka.bootstrap()
-                );
-                System::Weir(Weir::new(&stage.weir, &worker)?.beside(&stage.beside))
-            }
+            Which::Weir => System::Weir(Weir::new(&stage.weir, &stage.worker())?.beside(&stage.beside)),
             Which::Debezium => {
                 let plugin = stage.plugin.clone().context("Debezium was not fetched")?;
                 System::Debezium(Box::new(Connect::start(&stage.kafka, &[plugin])?), false)
