@@ -137,7 +137,7 @@ pub struct Demo {
     /// Changes a second
     #[arg(long, default_value_t = 5)]
     pub rate: u32,
-    /// End after so many changes [default: never]
+    /// End after so many changes, those of earlier demos counted [default: never]
     #[arg(long, value_name = "N")]
     pub rows: Option<u64>,
     /// Begin again from the first row

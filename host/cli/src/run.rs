@@ -82,8 +82,20 @@ pub fn run(args: &Run, common: &Common) -> Result<Done, Failure> {
     done
 }
 
+/// Records pass through memory and are gone: huge pages give them nothing, and the kernel would go on joining what is free into such
+/// pages for as long as the process lives (ADR 8). Programs that are started from here on inherit it.
+#[cfg(target_os = "linux")]
+fn keep_pages_small() {
+    // where it is refused, more is resident than is used
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn keep_pages_small() {}
+
 /// Runs resolved pipelines to their ends.
 pub fn run_plans(plans: &[Plan], guests: &Arc<Guests>, store: &Embedded, ends: Ends) -> Result<Done, Failure> {
+    keep_pages_small();
     let providers = Providers::from_env();
     let asked = asked();
     let plans = plans.iter().map(|plan| plan.with_values(&providers)).collect::<Result<Vec<_>, _>>()?;
@@ -105,8 +117,7 @@ pub fn run_plans(plans: &[Plan], guests: &Arc<Guests>, store: &Embedded, ends: E
     let threads = threads.collect::<Result<Vec<_>, _>>()?;
     drop(send);
     let mut failed = vec![];
-    let mut left = running.len();
-    let mut said = false;
+    let (mut left, mut said) = (running.len(), false);
     let at_terminal = progress::at_terminal(plans.iter().any(|p| p.sink.kind == "stdout"));
     let mut shown: Vec<_> = running.iter().map(|r| Shown::new(&r.name, at_terminal)).collect();
     while left > 0 {

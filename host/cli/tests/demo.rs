@@ -31,10 +31,12 @@ fn the_demo_goes_on_where_it_was() {
     let first = place.weir(&["demo", "--rate", "0", "--rows", "60"]);
     assert!(first.status.success(), "{}", said(&first));
     assert!(said(&first).contains("[source.generator]"), "the TOML that it runs goes to stderr:\n{}", said(&first));
+    assert!(!said(&first).contains("--reset"), "there was no earlier demo:\n{}", said(&first));
     let first = lines(&first);
     assert!(!first.is_empty());
     let again = place.weir(&["demo", "--rate", "0", "--rows", "60"]);
     assert!(again.status.success() && again.stdout.is_empty(), "nothing is sent twice");
+    assert!(said(&again).contains("--reset begins anew"), "and why is said:\n{}", said(&again));
     let more = lines(&place.weir(&["demo", "--rate", "0", "--rows", "120"]));
     assert!(!more.is_empty());
     // together they are what one run would have said

@@ -42,6 +42,17 @@ fn a_reader_that_goes_ends_it_in_peace() {
     assert!(!log.contains("stdout.closed"), "{log}");
 }
 
+/// What is resident is what is used, for as long as it runs.
+#[test]
+#[cfg(target_os = "linux")]
+fn pages_stay_small() {
+    let place = Place::new();
+    place.write("p.toml", &shop(0, "[sink.stdout]\n"));
+    let (weir, out) = place.start_piped(&["run", "p.toml"]);
+    BufReader::new(out).read_line(&mut String::new()).expect("a record");
+    assert_eq!(weir.status("THP_enabled"), "0");
+}
+
 #[test]
 fn a_full_device_is_told_and_tried_as_often_as_wanted() {
     let place = Place::new();

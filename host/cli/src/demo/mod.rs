@@ -67,6 +67,10 @@ fn pipeline(text: &str, common: &Common, store: &Embedded, finished: Option<Arc<
     }
     let guests = common.guests()?;
     let plan = file::plan_of("demo.toml", text, &guests)?;
+    if store.load(&plan.name)?.is_some() {
+        // else `--rows` that are reached already look like a demo that does nothing
+        tracing::info!(data_dir = %common.data_dir().display(), "going on where an earlier demo ended; --reset begins anew");
+    }
     run::run_plans(&[plan], &guests, store, Ends { finished, data_dir: common.data_dir(), ..Ends::default() })
 }
 

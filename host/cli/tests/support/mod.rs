@@ -118,10 +118,14 @@ impl Weir {
     }
     /// What it has in memory now (`VmRSS`) or had at most (`VmHWM`), in bytes.
     pub fn memory(&self, which: &str) -> u64 {
+        let kilobytes: u64 = self.status(which).trim_end_matches(" kB").parse().expect("kB");
+        kilobytes * 1024
+    }
+    /// What the kernel says of it.
+    pub fn status(&self, which: &str) -> String {
         let status = read(Path::new(&format!("/proc/{}/status", self.child.id())));
         let line = status.lines().find_map(|l| l.strip_prefix(which)?.strip_prefix(':')).expect("a running weir");
-        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("kB");
-        kilobytes * 1024
+        line.trim().into()
     }
     pub fn wait(mut self) -> std::process::ExitStatus {
         wait_for("weir ends", Duration::from_secs(120), || self.child.try_wait().expect("a status"))
