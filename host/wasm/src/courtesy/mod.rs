@@ -13,12 +13,12 @@
 //! Between two tries it gives up its turn. The scheduler (EEVDF) may have passed over a thread that was woken, for the one that ran so
 //! little is owed more; who yields is owed nothing any more (since Linux 6.18; before, it changes little).
 
+mod thread;
+
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-#[cfg(target_os = "linux")]
-use thread_priority::{
-    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
-};
+pub use thread::wait_for_a_turn;
+use thread::{Used, give_way};
 
 /// What one step wasted lately, whatever instances it had.
 #[derive(Clone, Debug)]
@@ -55,16 +55,6 @@ struct Lately {
     waited: Duration,
 }
 
-/// What a thread used since it began.
-#[derive(Clone, Copy, Default, Debug)]
-struct Used {
-    core: Duration,
-    /// it wanted the core and did not have it
-    waited: Duration,
-    /// how often it came to the core
-    slices: u32,
-}
-
 /// So much at once is too much,
 const MOST: Duration = Duration::from_millis(250);
 /// and so is more than this part of the time for long.
@@ -81,8 +71,6 @@ const MOST_REST: Duration = Duration::from_secs(1);
 /// It is in the way of others where they had the core for more than this part of its time: the clock of the guests and what any
 /// kernel does besides have less.
 const CROWD: u32 = 50;
-/// What it takes to come to a core that nobody has, at most.
-const WAKE: Duration = Duration::from_micros(10);
 /// What was so much of its time ago counts half.
 const LATELY: Duration = Duration::from_millis(500);
 
@@ -127,7 +115,7 @@ impl Courtesy {
             return false;
         }
         give_way();
-        state.turn = Some(Turn { before: used(), lately: Lately::default() });
+        state.turn = Some(Turn { before: Used::now(), lately: Lately::default() });
         true
     }
 
@@ -165,7 +153,7 @@ impl Courtesy {
         if !waste.is_known() {
             return None;
         }
-        let now = used();
+        let now = Used::now();
         let ran = now.core.saturating_sub(current.before.core);
         if ran < turn {
             return Some(Duration::ZERO);
@@ -193,15 +181,6 @@ impl Bell {
 
     fn wait(&self, most: Duration) {
         drop(self.ring.wait_timeout_while(lock(&self.is_rung), most, |rung| !*rung))
-    }
-}
-
-// === impl Used ===
-
-impl Used {
-    fn waited_since(&self, before: &Used) -> Duration {
-        let wakes = WAKE * self.slices.saturating_sub(before.slices);
-        self.waited.saturating_sub(before.waited).saturating_sub(wakes)
     }
 }
 
@@ -237,54 +216,6 @@ impl Waste {
     fn is_known(&self) -> bool {
         self.time > self.at.elapsed() / SHARE
     }
-}
-
-/// The policy for what runs where nobody else wants to: threads of the usual one take the core from it at once, as they do not from
-/// one that is only `nice`. To be less important needs no right, to take it back does: it lasts as long as the thread.
-#[cfg(target_os = "linux")]
-fn give_way() {
-    policy(NormalThreadSchedulePolicy::Idle, ThreadPriority::Min)
-}
-
-/// This thread takes the core from no other that does its work, but still from those that give way. A clock that took it in the
-/// middle of a row would hand it on, for the scheduler may find that one that gives way was longer without.
-#[cfg(target_os = "linux")]
-pub fn wait_for_a_turn() {
-    // of 0 to 99: what is not nice at all
-    if let Ok(usual) = 47u8.try_into() {
-        policy(NormalThreadSchedulePolicy::Batch, ThreadPriority::Crossplatform(usual))
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn policy(policy: NormalThreadSchedulePolicy, priority: ThreadPriority) {
-    // where it is refused, nothing is worse than before
-    let _ = set_thread_priority_and_policy(thread_native_id(), priority, ThreadSchedulePolicy::Normal(policy));
-}
-
-#[cfg(not(target_os = "linux"))]
-pub fn wait_for_a_turn() {}
-
-#[cfg(not(target_os = "linux"))]
-fn give_way() {}
-
-/// What this thread used; nothing where the kernel does not count it.
-#[cfg(target_os = "linux")]
-fn used() -> Used {
-    // nanoseconds on a core, nanoseconds in the queue for one, and how often it came to one
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let mut numbers = text.split_whitespace().map(|number| number.parse::<u64>().unwrap_or_default());
-    let mut next = || numbers.next().unwrap_or_default();
-    Used {
-        core: Duration::from_nanos(next()),
-        waited: Duration::from_nanos(next()),
-        slices: u32::try_from(next()).unwrap_or(u32::MAX),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn used() -> Used {
-    Used::default()
 }
 
 #[cfg(test)]
@@ -337,7 +268,7 @@ mod tests {
         // a turn has only begun
         let brief = in_the_way(SECOND);
         let lately = Lately { ran: Duration::ZERO, waited: SECOND };
-        lock(&brief.0).turn = Some(Turn { before: used(), lately });
+        lock(&brief.0).turn = Some(Turn { before: Used::now(), lately });
         assert_eq!(brief.due(TURN), Some(Duration::ZERO));
     }
 
@@ -354,18 +285,6 @@ mod tests {
         assert!(!after(&[&[(50, 0); 9][..], &[(50, 4000)]].concat().repeat(9)).contains(&true));
         // it is not forgotten at once, nor for ever
         assert_eq!(after(&[(500, 20_000), (100, 0), (1000, 0)]), [true, true, false]);
-        // one that is woken often waits a little each time
-        let (none, woken) =
-            (Used::default(), Used { waited: Duration::from_millis(8), slices: 2000, ..Used::default() });
-        assert_eq!(woken.waited_since(&none), Duration::ZERO);
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn the_kernel_counts_what_a_thread_uses() {
-        let before = used();
-        while used().core < before.core + Duration::from_millis(2) {}
-        assert!(used().slices >= 1);
     }
 
     #[test]
@@ -380,22 +299,8 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn a_clock_is_as_nice_as_others() {
-        use thread_priority::unix::*;
-        let told = std::thread::spawn(|| {
-            wait_for_a_turn();
-            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-            let (_, fields) = stat.rsplit_once(')').unwrap();
-            (thread_schedule_policy().unwrap(), fields.split_whitespace().nth(16).unwrap().to_string())
-        });
-        let batch = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
-        assert_eq!(told.join().unwrap(), (batch, "0".into()));
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
     fn only_the_thread_itself_gives_way() {
-        use thread_priority::unix::*;
+        use thread_priority::{NormalThreadSchedulePolicy, ThreadSchedulePolicy, unix::thread_schedule_policy};
         let idle = || thread_schedule_policy() == Ok(ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle));
         let inside = std::thread::spawn(move || {
             let courtesy = Courtesy::new();

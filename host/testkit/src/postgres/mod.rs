@@ -4,6 +4,9 @@
 //! `sql` uses its own connection for every call (through the unix socket when the server is ours), so it works whatever
 //! the test did to passwords, TLS and limits.
 
+mod builder;
+mod certificates;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,13 +16,13 @@ use std::time::Duration;
 
 use ::postgres::config::Host;
 use ::postgres::{Config, NoTls, SimpleQueryMessage};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustix::process::Signal;
 use weir_local::cluster::SUPERUSER;
 use weir_local::{Account, Cluster, account};
 
 use crate::process::{self, Process};
-use crate::release;
+pub use builder::Builder;
+pub use certificates::Certificates;
 
 /// A server of one's own choice, with superuser rights and `wal_level = logical`.
 pub const URL_VARIABLE: &str = "WEIR_TEST_POSTGRES_URL";
@@ -46,129 +49,6 @@ struct Local {
     process: Mutex<Option<Process>>,
     /// last: removed after the server has ended
     directory: tempfile::TempDir,
-}
-
-/// Files of a throw-away authority: the server's certificate is for `localhost` and 127.0.0.1, the client's for the
-/// common name `certified`.
-#[derive(Clone, Debug)]
-pub struct Certificates {
-    pub authority: PathBuf,
-    /// another authority, which signed nothing here
-    pub stranger: PathBuf,
-    pub client: PathBuf,
-    pub client_key: PathBuf,
-}
-
-/// How a local server is set up; anything but the defaults is never looked for at [`URL_VARIABLE`].
-#[derive(Clone, Default, Debug)]
-pub struct Builder {
-    password: Option<String>,
-    tls: bool,
-    access: Vec<String>,
-    settings: Vec<(String, String)>,
-    release: Option<String>,
-}
-
-// === impl Builder ===
-
-impl Builder {
-    /// TCP connections need this password by SCRAM-SHA-256 (trust otherwise).
-    pub fn password(mut self, password: &str) -> Self {
-        self.password = Some(password.into());
-        self
-    }
-    /// TLS with certificates of its own; connections without it are still let in.
-    pub fn tls(mut self) -> Self {
-        self.tls = true;
-        self
-    }
-    /// A line of `pg_hba.conf`, before the usual ones.
-    pub fn access(mut self, line: &str) -> Self {
-        self.access.push(line.into());
-        self
-    }
-    /// A setting of `postgresql.conf`, after the usual ones: `("wal_sender_timeout", "1s")`.
-    pub fn setting(mut self, name: &str, value: &str) -> Self {
-        self.settings.push((name.into(), value.into()));
-        self
-    }
-
-    /// Another release than the machine's, as "17.5.0".
-    pub fn release(mut self, release: &str) -> Self {
-        self.release = Some(release.into());
-        self
-    }
-
-    pub fn start(self) -> io::Result<Postgres> {
-        let plain = self.password.is_none() && !self.tls && self.access.is_empty() && self.settings.is_empty();
-        let plain = plain && self.release.is_none();
-        match std::env::var(URL_VARIABLE) {
-            Ok(url) if plain && !url.is_empty() => Postgres::at(&url),
-            _ => self.start_local(),
-        }
-    }
-
-    fn start_local(self) -> io::Result<Postgres> {
-        let directory = tempfile::Builder::new().prefix("weir-postgres-").tempdir()?;
-        let data = directory.path().join("data");
-        let cluster = match &self.release {
-            Some(release) => Some(Cluster::of(release::unpack(release, &directory.path().join("programs"))?, data)),
-            None => Cluster::new(data),
-        };
-        let cluster = cluster.ok_or_else(|| {
-            io::Error::other(format!("no PostgreSQL server here: apt-get install postgresql, or set {URL_VARIABLE}"))
-        })?;
-        // initdb runs as somebody else, who must be able to reach the directory.
-        account::own(directory.path(), cluster.account, 0o755)?;
-        cluster.make()?;
-        let data = cluster.data();
-        let certificates = if self.tls { Some(certificates(directory.path(), data, cluster.account)?) } else { None };
-        let port = process::free_port()?;
-        fs::write(data.join("pg_hba.conf"), self.access_file())?;
-        let mut settings = fs::read_to_string(data.join("postgresql.conf"))?;
-        settings.push_str(&self.settings_file(directory.path(), port));
-        fs::write(data.join("postgresql.conf"), settings)?;
-
-        let local = Local { cluster, certificates, process: Mutex::new(None), directory };
-        let server = Postgres::of(local, port, self.password);
-        server.launch()?;
-        if let Some(password) = &server.password {
-            server.sql(&format!("ALTER ROLE {SUPERUSER} PASSWORD '{}'", password.replace('\'', "''")))?;
-        }
-        Ok(server)
-    }
-
-    fn access_file(&self) -> String {
-        let method = if self.password.is_some() { "scram-sha-256" } else { "trust" };
-        let mut text = String::new();
-        for line in &self.access {
-            text.push_str(line);
-            text.push('\n');
-        }
-        text + &format!(
-            "local all,replication all trust\nhost all all 127.0.0.1/32 {method}\nhost all all ::1/128 {method}\n"
-        )
-    }
-
-    fn settings_file(&self, sockets: &Path, port: u16) -> String {
-        // Commits stay synchronous: otherwise the log is written every 200 ms, and a walsender sends only what is written.
-        let mut text = format!(
-            "\nlisten_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{}'\nwal_level = logical\n\
-             fsync = off\nfull_page_writes = off\nmax_replication_slots = 50\n\
-             max_wal_senders = 50\nmax_connections = 200\nshared_buffers = 128MB\nmax_wal_size = 4GB\n\
-             log_line_prefix = '%m [%p] '\n",
-            sockets.display()
-        );
-        if self.tls {
-            text.push_str(
-                "ssl = on\nssl_cert_file = 'server.crt'\nssl_key_file = 'server.key'\nssl_ca_file = 'ca.crt'\n",
-            );
-        }
-        for (name, value) in &self.settings {
-            text.push_str(&format!("{name} = '{}'\n", value.replace('\'', "''")));
-        }
-        text
-    }
 }
 
 // === impl Postgres ===
@@ -384,46 +264,6 @@ impl Drop for Postgres {
             let _ = self.end(Signal::QUIT);
         }
     }
-}
-
-fn certificates(directory: &Path, data: &Path, account: Option<Account>) -> io::Result<Certificates> {
-    let authority = |name: &str| -> Result<_, rcgen::Error> {
-        let mut params = CertificateParams::new(Vec::<String>::new())?;
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate()?;
-        let pem = params.self_signed(&key)?.pem();
-        Ok((Issuer::new(params, key), pem))
-    };
-    let make = || -> Result<_, rcgen::Error> {
-        let (issuer, trusted) = authority("weir test authority")?;
-        let (_, stranger) = authority("a stranger")?;
-        let signed = |common: &str, names: &[&str]| -> Result<_, rcgen::Error> {
-            let mut params = CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>())?;
-            params.distinguished_name.push(DnType::CommonName, common);
-            let key = KeyPair::generate()?;
-            Ok((params.signed_by(&key, &issuer)?.pem(), key.serialize_pem()))
-        };
-        Ok((trusted, stranger, signed("localhost", &["localhost", "127.0.0.1"])?, signed("certified", &["certified"])?))
-    };
-    let (trusted, stranger, server, client) = make().map_err(io::Error::other)?;
-    for (name, text, mode) in
-        [("ca.crt", &trusted, 0o644), ("server.crt", &server.0, 0o644), ("server.key", &server.1, 0o600)]
-    {
-        fs::write(data.join(name), text)?;
-        account::own(&data.join(name), account, mode)?;
-    }
-    let file = |name: &str, text: &str| -> io::Result<PathBuf> {
-        let path = directory.join(name);
-        fs::write(&path, text)?;
-        Ok(path)
-    };
-    Ok(Certificates {
-        authority: file("ca.crt", &trusted)?,
-        stranger: file("stranger.crt", &stranger)?,
-        client: file("client.crt", &client.0)?,
-        client_key: file("client.key", &client.1)?,
-    })
 }
 
 /// The first value of the first row.
