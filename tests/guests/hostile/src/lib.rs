@@ -86,9 +86,9 @@ fn refusal(text: &str) -> Failure {
     Failure { code: "org.example.Refused".into(), message: text.into() }
 }
 
-/// Rows' texts.
-fn texts(column: &Column) -> Vec<Vec<u8>> {
-    let Column::Text(c) = column else { return vec![] };
+/// Rows' texts; of a null: none.
+fn texts(batch: &Batch) -> Vec<Vec<u8>> {
+    let Column::Text(c) = &batch.columns[0] else { return vec![vec![]; batch.rows as usize] };
     let mut from = 0;
     c.ends
         .iter()
@@ -239,7 +239,7 @@ impl Guest for Hostile {
 
     fn apply(batch: Batch) -> Result<Output, Failure> {
         let (mode, poison) = (mode(), WORD.with(|w| w.borrow().clone().into_bytes()));
-        let texts = texts(&batch.columns[0]);
+        let texts = texts(&batch);
         let rows = texts.len() as u32;
         let mut out = Output { added: vec![], rows: None, layouts: vec![], columns: vec![], errors: vec![] };
         if mode == "int8" {
