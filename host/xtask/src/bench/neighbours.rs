@@ -225,8 +225,7 @@ fn write(mut client: Client, progress: &Progress) -> Result<()> {
 /// Freezes the hostile pipeline in even phases, where that is asked, and tells in which seconds a core was not there.
 fn watch(process: u32, alternates: bool, progress: &Progress) -> Result<BTreeSet<i64>> {
     let (mut freezer, mut stolen, mut before) = (None, BTreeSet::new(), process::stolen());
-    // by whether it was frozen
-    let mut clean = [0; 2];
+    let (mut clean, mut clean_without) = (0, 0);
     while !progress.ended.load(Ordering::Relaxed) {
         let now = now_us();
         let begins = (now.div_euclid(SECOND_US) + 1) * SECOND_US;
@@ -236,9 +235,12 @@ fn watch(process: u32, alternates: bool, progress: &Progress) -> Result<BTreeSet
         if total != before {
             stolen.insert(last / SECOND_US);
         } else if arrived >= WARM + RATE as i64 && is_settled(last) {
-            clean[usize::from(alternates && is_frozen(last))] += 1;
-            let asked = if alternates { &clean[..] } else { &clean[..1] };
-            progress.has_enough.store(asked.iter().all(|seconds| *seconds >= ENOUGH), Ordering::Relaxed);
+            match alternates && is_frozen(last) {
+                true => clean_without += 1,
+                false => clean += 1,
+            }
+            let has_enough = clean >= ENOUGH && (clean_without >= ENOUGH || !alternates);
+            progress.has_enough.store(has_enough, Ordering::Relaxed);
         }
         before = total;
         // a phase is to have begun when the first row is measured

@@ -40,8 +40,9 @@ pub fn run(weir: PathBuf, minutes: u64, json: bool) -> Result<()> {
     let topic = format!("{NAME}.public.events");
     stage.cluster.create(&topic)?;
     let mut config = stage.connector(&database.name, NAME, NAME);
-    config["transforms"] = "unwrap".into();
-    config["transforms.unwrap.type"] = "io.debezium.transforms.ExtractNewRecordState".into();
+    let chain = config.as_object_mut().context("a connector is an object")?;
+    chain.insert("transforms".into(), "unwrap".into());
+    chain.insert("transforms.unwrap.type".into(), "io.debezium.transforms.ExtractNewRecordState".into());
     let mut weir = Weir::new(&stage.weir, &stage.worker())?;
     weir.configure(NAME, &config)?;
     if let Some(why) = weir.refusal()? {
