@@ -11,6 +11,7 @@ mod ledger;
 mod letters;
 mod pace;
 mod retry;
+mod round;
 mod swaps;
 mod task;
 

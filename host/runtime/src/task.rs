@@ -3,13 +3,14 @@
 //! Invariant 1 is the ledger's. Invariant 2 is [`Task::commit`]: the source is told only after the store has the offset.
 //! Invariant 6 follows: after an error, or a kill, the source starts at the last stored offset.
 
-use crate::{Chain, Counters, Ledger, Retries, RetryPolicy, State, Swaps};
+use crate::round::{Round, Way};
+use crate::{Chain, Counters, Retries, RetryPolicy, State, Swaps};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use weir_api::failpoint::{self, Point};
-use weir_api::{BlockId, Error, Limit, Offset, Poll, Position, Sink, Source};
+use weir_api::{Error, Limit, Offset, Poll, Position, Sink, Source};
 use weir_model::Window;
 
 /// Where offsets last.
@@ -66,61 +67,6 @@ const WAIT_IDLE: Duration = Duration::from_millis(50);
 const WAIT_BUSY: Duration = Duration::from_millis(5);
 /// A source hears from us so often while the sink takes nothing.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
-
-/// What lives from a start to the next error.
-struct Round {
-    sink: Box<dyn Sink>,
-    letters: Option<Box<dyn Sink>>,
-    ledger: Ledger,
-    done: Vec<BlockId>,
-    stored_at: Instant,
-    watched_at: Instant,
-    /// a block became durable, or an offset was stored
-    moved: bool,
-    /// rows of the rule `in-snapshot` that are counted
-    in_snapshot: u64,
-}
-
-/// Which sink a block is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Way {
-    Record,
-    Letter,
-}
-
-// === impl Round ===
-
-impl Round {
-    fn sink(&mut self, way: Way) -> Result<&mut dyn Sink, Error> {
-        match (way, &mut self.letters) {
-            (Way::Record, _) => Ok(self.sink.as_mut()),
-            (Way::Letter, Some(letters)) => Ok(letters.as_mut()),
-            (Way::Letter, None) => {
-                Err(Error::new("task.no-dead-letters", weir_api::Cure::None, "dead letters have no place to go"))
-            }
-        }
-    }
-
-    /// What became durable in either sink, for the ledger asks about both alike; `wait` is for the one.
-    fn poll(&mut self, way: Way, wait: Duration) -> Result<(), Error> {
-        let (records, letters) = match way {
-            Way::Record => (wait, Duration::ZERO),
-            Way::Letter => (Duration::ZERO, wait),
-        };
-        self.sink.poll(records, &mut self.done)?;
-        match &mut self.letters {
-            Some(sink) => sink.poll(letters, &mut self.done),
-            None => Ok(()),
-        }
-    }
-
-    fn flush(&mut self, deadline: Instant) -> Result<(), Error> {
-        if let Some(letters) = &mut self.letters {
-            letters.flush(deadline, &mut self.done)?
-        }
-        self.sink.flush(deadline, &mut self.done)
-    }
-}
 
 // === impl Stop ===
 
@@ -198,10 +144,7 @@ impl Task {
         let offset = self.store.load(&self.source.partition())?;
         self.source.start(offset.as_ref())?;
         self.counters.state(State::Running);
-        let now = Instant::now();
-        let (ledger, done) = (Ledger::default(), vec![]);
-        let mut round =
-            Round { sink, letters, ledger, done, stored_at: now, watched_at: now, moved: false, in_snapshot: 0 };
+        let mut round = Round::new(sink, letters);
         let result = self.turns(&mut round, stop);
         self.count_left_out(&mut round);
         *moved = round.moved;
@@ -220,7 +163,11 @@ impl Task {
             self.swap();
             let wait = if round.ledger.is_empty() { WAIT_IDLE } else { WAIT_BUSY };
             window.runs.clear();
-            match self.source.poll(wait, self.options.limit, &mut window)? {
+            let polled = match self.source.poll(wait, self.options.limit, &mut window) {
+                Ok(polled) => polled,
+                Err(e) => return Err(self.lost(round, e)),
+            };
+            match polled {
                 Poll::Window(position) => self.window(round, &mut window, position, stop)?,
                 Poll::Idle(Some(position)) => round.ledger.mark(position),
                 Poll::Idle(None) => {}
@@ -343,6 +290,15 @@ impl Task {
         round.flush(Instant::now() + self.options.drain)?;
         self.acknowledge(round);
         self.commit(round)
+    }
+
+    /// The source is gone. What was handed over is made safe all the same: a server that does not wait for as long as a window takes
+    /// would give the same rows again for ever.
+    fn lost(&mut self, round: &mut Round, error: Error) -> Error {
+        if let Err(e) = self.drain(round) {
+            debug!(pipeline = self.name, code = e.code(), "after the source: {e}");
+        }
+        error
     }
 
     /// Invariant 4: what the source leaves out is counted, too.

@@ -130,6 +130,8 @@ struct Script {
     next: u64,
     /// what it insisted on to be stored
     insisted: Option<u64>,
+    /// the server does not wait for as long as a window takes
+    is_impatient: bool,
 }
 
 impl Source for Script {
@@ -155,6 +157,13 @@ impl Source for Script {
         if let Some(rows) = self.insisted.take() {
             assert_eq!(self.world.lock().unwrap().stored, rows, "it goes on before its position is stored");
         }
+        if self.is_impatient {
+            let world = self.world.lock().unwrap();
+            assert!(world.starts <= ROWS as u32, "the same rows again and again");
+            if self.next > world.stored {
+                return Err(Error::retry("test.impatient", "the server has closed the connection"));
+            }
+        }
         let here = Position([self.next, 0, 0, 0]);
         match self.faults.number(8) {
             0 => return Ok(Poll::Idle(None)),
@@ -169,7 +178,7 @@ impl Source for Script {
         let upto = ROWS.min(self.next + 1 + self.faults.number(9));
         *window = rows(&self.stream, self.next..upto);
         self.next = upto;
-        let is_between = self.faults.number(3) > 0 || upto == ROWS;
+        let is_between = self.faults.number(3) > 0 || upto == ROWS || self.is_impatient;
         Ok(Poll::Window(is_between.then_some(Position([upto, 0, 0, 0]))))
     }
     fn confirm(&mut self, position: &Position) -> Result<(), Error> {
@@ -221,7 +230,7 @@ fn stream() -> Arc<Stream> {
     Arc::new(Stream { id: 1, name: "t".into(), width: 2, program })
 }
 
-fn task(world: &Shared, faults: &Faults) -> Task {
+fn task(world: &Shared, faults: &Faults, is_impatient: bool) -> Task {
     let json = Arc::new(JsonConverter(Default::default()));
     let converters =
         Converters { key: json.clone(), value: json, header: Arc::new(SimpleHeader), on_error: OnError::Fail };
@@ -243,6 +252,7 @@ fn task(world: &Shared, faults: &Faults) -> Task {
             stream: stream(),
             next: 0,
             insisted: None,
+            is_impatient,
         }),
         chain: Chain::new(vec![], converters, 1 << 20),
         sink: Box::new(sink),
@@ -256,7 +266,7 @@ fn task(world: &Shared, faults: &Faults) -> Task {
 /// Runs to the end, begun anew where an error ends the task.
 fn run(seed: u64) -> (World, Faults) {
     let (world, faults) = (Shared::default(), Faults::new(seed, 40));
-    while !matches!(task(&world, &faults).run(&Stop::default()), Ok(Outcome::Ended)) {}
+    while !matches!(task(&world, &faults, false).run(&Stop::default()), Ok(Outcome::Ended)) {}
     (Arc::try_unwrap(world).expect("the task is gone").into_inner().unwrap(), faults)
 }
 
@@ -283,4 +293,14 @@ fn nothing_is_lost_or_overtaken_whatever_fails() {
     println!("{starts} starts, {again} rows of {} again; {met:?}", 300 * ROWS);
     // each call met all that it can meet
     assert_eq!(met.len(), 3 + 4 + 2 + 1 + 3 + 2, "{met:?}");
+}
+
+#[test]
+fn a_server_that_waits_for_no_window_does_not_give_the_same_rows_for_ever() {
+    let (world, faults) = (Shared::default(), Faults::new(1, 0));
+    let outcome = task(&world, &faults, true).run(&Stop::default());
+    assert_eq!(outcome.map_err(|e| e.code()), Ok(Outcome::Ended));
+    let world = world.lock().unwrap();
+    assert_eq!((world.stored, world.durable.len() as u64), (ROWS, ROWS), "none comes again");
+    assert!(world.starts > 10, "{} starts", world.starts);
 }
