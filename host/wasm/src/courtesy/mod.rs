@@ -5,20 +5,25 @@
 //! does its work with what the others leave. Heavy work that keeps to the limits is no waste, unless it blows up what it was given: it
 //! has the share of any thread.
 //!
+//! A thread that wasted anything lately has its share, too, but others need not wait until it is done with its batch: it asks for
+//! the core for long at once, and the scheduler prefers those that ask for less as soon as they are woken.
+//!
 //! And it rests where others take the core from it. Beside a thread that always runs, the kernel now and then lets one that wakes
 //! wait until the next tick of its clock; work inside the kernel, as for memory that comes and goes, is not interrupted; and a
 //! thread that wakes for every few rows comes back each time as one that is owed a turn. What runs for a twentieth of the time does
-//! such harm to few rows of others. Where nobody wants the core there is no rest, and none any more once the waste is long ago.
+//! such harm to few rows of others, and what runs for a hundredth to none that a percentile shows: so long rests who does little but
+//! waste. Where nobody wants the core there is no rest, and none any more once the waste is long ago.
 //!
 //! Between two tries it gives up its turn. The scheduler (EEVDF) may have passed over a thread that was woken, for the one that ran so
 //! little is owed more; who yields is owed nothing any more (since Linux 6.18; before, it changes little).
 
 mod thread;
 
+use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 pub use thread::wait_for_a_turn;
-use thread::{Used, give_way};
+use thread::{Used, give_way, slice};
 
 /// What one step wasted lately, whatever instances it had.
 #[derive(Clone, Debug)]
@@ -48,11 +53,13 @@ struct Turn {
     lately: Lately,
 }
 
-/// How much of its time somebody else had the core that it wanted.
-#[derive(Default, Debug)]
+/// How much of its time somebody else had the core that it wanted, and how much it wasted.
+#[derive(Debug)]
 struct Lately {
     ran: Duration,
     waited: Duration,
+    wasted: Duration,
+    halved: Instant,
 }
 
 /// So much at once is too much,
@@ -62,17 +69,31 @@ const SHARE: u32 = 50;
 /// It is forgotten at that rate, and what there was beyond this at once.
 const MOST_KEPT: Duration = Duration::from_secs(2);
 /// In the middle of a batch a thread that was in somebody's way rests after a turn of this.
-const TURN: Duration = Duration::from_millis(50);
+const TURN: Duration = Duration::from_millis(20);
 /// A rest is so many times the turn,
 const REST: u32 = 20;
+/// or so many times what was wasted of it,
+const REST_WASTED: u32 = 100;
 /// but at least this: two turns a second are few.
 const LEAST_REST: Duration = Duration::from_millis(500);
-const MOST_REST: Duration = Duration::from_secs(1);
+const MOST_REST: Duration = Duration::from_secs(2);
 /// It is in the way of others where they had the core for more than this part of its time: the clock of the guests and what any
 /// kernel does besides have less.
 const CROWD: u32 = 50;
-/// What was so much of its time ago counts half.
-const LATELY: Duration = Duration::from_millis(500);
+/// What was so much of its time ago counts half,
+const LATELY: Duration = Duration::from_secs(1);
+/// and what was so long ago.
+const LONG_AGO: Duration = Duration::from_secs(10);
+
+/// What a thread that wasted something asks for at once: the most that the kernel grants.
+const LONG: Duration = Duration::from_millis(100);
+/// So long after that it is like any other.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+thread_local! {
+    /// when a guest of this thread wasted something last; None: it is like any other
+    static WASTED: Cell<Option<Instant>> = const { Cell::new(None) };
+}
 
 /// Wakes all that rest, and whoever would.
 struct Bell {
@@ -92,6 +113,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A guest of this thread wasted something.
+fn remember() {
+    if WASTED.replace(Some(Instant::now())).is_none() {
+        slice(Some(LONG))
+    }
+}
+
+fn forget(after: Duration) {
+    if WASTED.get().is_some_and(|at| at.elapsed() >= after) {
+        WASTED.set(None);
+        slice(None)
+    }
+}
+
 // === impl Courtesy ===
 
 impl Courtesy {
@@ -108,15 +143,19 @@ impl Courtesy {
 
     /// A call broke a limit, and took so long for it. True: that was too much, and this thread gives way from now on.
     pub fn wasted(&self, time: Duration) -> bool {
+        remember();
         let mut state = lock(&self.0);
         let state = &mut *state;
         let since = state.waste.at.elapsed();
-        if !state.waste.add(time, since) || state.turn.is_some() {
-            return false;
+        let is_too_much = state.waste.add(time, since);
+        if let Some(turn) = &mut state.turn {
+            turn.lately.wasted += time
+        } else if is_too_much {
+            give_way();
+            state.turn = Some(Turn { before: Used::now(), lately: Lately::new() });
+            return true;
         }
-        give_way();
-        state.turn = Some(Turn { before: Used::now(), lately: Lately::default() });
-        true
+        false
     }
 
     /// A batch is done. Returns how long the thread rested.
@@ -132,6 +171,7 @@ impl Courtesy {
     }
 
     fn rest_after(&self, turn: Duration) -> Duration {
+        forget(REMEMBERED);
         let Some(rest) = self.due(turn) else { return Duration::ZERO };
         let began = Instant::now();
         // whoever was woken and passed over has the core now
@@ -161,7 +201,7 @@ impl Courtesy {
         let waited = now.waited_since(&current.before);
         current.before = now;
         match current.lately.add(ran, waited) {
-            true => Some((ran * REST).clamp(LEAST_REST, MOST_REST)),
+            true => Some(current.lately.rest(ran)),
             false => Some(Duration::ZERO),
         }
     }
@@ -187,15 +227,28 @@ impl Bell {
 // === impl Lately ===
 
 impl Lately {
+    fn new() -> Self {
+        let none = Duration::ZERO;
+        Lately { ran: none, waited: none, wasted: none, halved: Instant::now() }
+    }
+
     /// True: it is in the way of others.
     fn add(&mut self, ran: Duration, waited: Duration) -> bool {
         self.ran += ran;
         self.waited += waited;
-        if self.ran > LATELY {
+        if self.ran > LATELY || self.halved.elapsed() > LONG_AGO {
             self.ran /= 2;
-            self.waited /= 2
+            self.waited /= 2;
+            self.wasted /= 2;
+            self.halved = Instant::now()
         }
         self.waited > self.ran / CROWD
+    }
+
+    /// After so much of its time, of which as much was wasted as lately: what is wasted now is known when the call is over.
+    fn rest(&self, ran: Duration) -> Duration {
+        let wasted = (self.wasted.as_secs_f64() / self.ran.as_secs_f64().max(1e-9)).min(1.0);
+        (ran * REST).max(ran.mul_f64(wasted) * REST_WASTED).clamp(LEAST_REST, MOST_REST)
     }
 }
 
@@ -240,12 +293,15 @@ mod tests {
         assert_eq!(after((0..10_000).map(|_| (SECOND / 5, SECOND * 60))), None);
     }
 
+    fn crowded() -> Lately {
+        Lately { waited: SECOND, ..Lately::new() }
+    }
+
     /// Of a thread that wasted this, and was in somebody's way since.
     fn in_the_way(time: Duration) -> Courtesy {
         let courtesy = Courtesy::new();
         lock(&courtesy.0).waste.add(time, Duration::ZERO);
-        let lately = Lately { ran: Duration::ZERO, waited: SECOND };
-        lock(&courtesy.0).turn = Some(Turn { before: Used::default(), lately });
+        lock(&courtesy.0).turn = Some(Turn { before: Used::default(), lately: crowded() });
         courtesy
     }
 
@@ -267,15 +323,14 @@ mod tests {
         assert_eq!(alone.rest(), Duration::ZERO);
         // a turn has only begun
         let brief = in_the_way(SECOND);
-        let lately = Lately { ran: Duration::ZERO, waited: SECOND };
-        lock(&brief.0).turn = Some(Turn { before: Used::now(), lately });
+        lock(&brief.0).turn = Some(Turn { before: Used::now(), lately: crowded() });
         assert_eq!(brief.due(TURN), Some(Duration::ZERO));
     }
 
     #[test]
     fn it_is_in_the_way_where_others_had_the_core_for_a_fiftieth_of_its_time() {
         let after = |turns: &[(u64, u64)]| {
-            let mut lately = Lately::default();
+            let mut lately = Lately::new();
             let turn =
                 |(ran, waited): &(u64, u64)| lately.add(Duration::from_millis(*ran), Duration::from_micros(*waited));
             turns.iter().map(turn).collect::<Vec<_>>()
@@ -285,6 +340,21 @@ mod tests {
         assert!(!after(&[&[(50, 0); 9][..], &[(50, 4000)]].concat().repeat(9)).contains(&true));
         // it is not forgotten at once, nor for ever
         assert_eq!(after(&[(500, 20_000), (100, 0), (1000, 0)]), [true, true, false]);
+        let mut old = Lately { ran: SECOND / 2, waited: SECOND / 50, ..Lately::new() };
+        old.halved -= LONG_AGO * 2;
+        assert!(old.add(Duration::ZERO, Duration::ZERO));
+        assert_eq!((old.ran, old.waited), (SECOND / 4, SECOND / 100));
+    }
+
+    #[test]
+    fn who_does_little_but_waste_rests_five_times_as_long() {
+        let (turn, ran) = (Duration::from_millis(20), SECOND / 2);
+        let rest = |wasted| Lately { ran, wasted, ..Lately::new() }.rest(turn);
+        assert_eq!([rest(Duration::ZERO), rest(SECOND / 20)], [LEAST_REST; 2]);
+        assert_eq!(rest(SECOND / 4), SECOND);
+        assert_eq!([rest(SECOND / 2), rest(SECOND)], [SECOND * 2; 2]);
+        // before it ran at all
+        assert_eq!(crowded().rest(Duration::ZERO), LEAST_REST);
     }
 
     #[test]
@@ -300,8 +370,7 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn only_the_thread_itself_gives_way() {
-        use thread_priority::{NormalThreadSchedulePolicy, ThreadSchedulePolicy, unix::thread_schedule_policy};
-        let idle = || thread_schedule_policy() == Ok(ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle));
+        let idle = || thread::known().0 == libc::SCHED_IDLE;
         let inside = std::thread::spawn(move || {
             let courtesy = Courtesy::new();
             let before = (courtesy.wasted(SECOND / 8), idle());
@@ -309,5 +378,25 @@ mod tests {
         });
         assert_eq!(inside.join().unwrap(), ((false, false), true, false, true));
         assert!(!idle());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn others_take_the_core_from_who_wasted_anything_until_it_is_forgotten() {
+        let slice = || thread::known().2;
+        let inside = std::thread::spawn(move || {
+            let (courtesy, usual) = (Courtesy::new(), slice());
+            courtesy.wasted(Duration::from_micros(1));
+            let wasted = slice();
+            courtesy.rest();
+            let rested = slice();
+            forget(Duration::ZERO);
+            ([usual, wasted, rested, slice()], thread::known().0)
+        });
+        let ([usual, wasted, rested, forgotten], policy) = inside.join().unwrap();
+        assert_eq!((policy, forgotten), (libc::SCHED_OTHER, usual));
+        // a kernel before 6.12 knows none
+        let long = if usual == 0 { 0 } else { LONG.as_nanos() as u64 };
+        assert_eq!([wasted, rested], [long, long]);
     }
 }

@@ -1,10 +1,6 @@
-//! A thread as the kernel sees it: what it used, and when it is its turn.
+//! A thread as the kernel sees it: what it used, when it is its turn, and for how long.
 
 use std::time::Duration;
-#[cfg(target_os = "linux")]
-use thread_priority::{
-    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
-};
 
 /// What a thread used since it began.
 #[derive(Clone, Copy, Default, Debug)]
@@ -49,32 +45,67 @@ impl Used {
 
 /// The policy for what runs where nobody else wants to: threads of the usual one take the core from it at once, as they do not from
 /// one that is only `nice`. To be less important needs no right, to take it back does: it lasts as long as the thread.
-#[cfg(target_os = "linux")]
 pub(super) fn give_way() {
-    policy(NormalThreadSchedulePolicy::Idle, ThreadPriority::Min)
+    #[cfg(target_os = "linux")]
+    attributes::change(|mine| mine.sched_policy = libc::SCHED_IDLE as u32)
 }
 
 /// This thread takes the core from no other that does its work, but still from those that give way. A clock that took it in the
 /// middle of a row would hand it on, for the scheduler may find that one that gives way was longer without.
-#[cfg(target_os = "linux")]
 pub fn wait_for_a_turn() {
-    // of 0 to 99: what is not nice at all
-    if let Ok(usual) = 47u8.try_into() {
-        policy(NormalThreadSchedulePolicy::Batch, ThreadPriority::Crossplatform(usual))
+    #[cfg(target_os = "linux")]
+    attributes::change(|mine| (mine.sched_policy, mine.sched_runtime) = (libc::SCHED_BATCH as u32, 0))
+}
+
+/// How long this thread wants the core at once; None: as long as any. Who wants it for shorter takes it from this thread when he is
+/// woken, and the share of both stays as it was. Linux from 6.12 on; what was before takes no notice.
+pub(super) fn slice(of: Option<Duration>) {
+    #[cfg(target_os = "linux")]
+    attributes::change(|mine| mine.sched_runtime = of.map_or(0, |of| of.as_nanos() as u64));
+    #[cfg(not(target_os = "linux"))]
+    let _ = of;
+}
+
+/// What the scheduler knows of a thread, and the C library has no call for.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+mod attributes {
+    use libc::{SYS_sched_getattr, SYS_sched_setattr, sched_attr, syscall};
+
+    /// This thread; None: the kernel does not tell.
+    pub fn get() -> Option<sched_attr> {
+        let mut mine = sched_attr {
+            size: size_of::<sched_attr>() as u32,
+            sched_policy: 0,
+            sched_flags: 0,
+            sched_nice: 0,
+            sched_priority: 0,
+            sched_runtime: 0,
+            sched_deadline: 0,
+            sched_period: 0,
+        };
+        // SAFETY: the kernel writes at most `size` bytes to the pointer, which names one living sched_attr of that size.
+        let result = unsafe { syscall(SYS_sched_getattr, 0, &raw mut mine, mine.size, 0) };
+        (result == 0).then_some(mine)
+    }
+
+    /// All but what is changed stays as it is. Where it is refused, nothing is worse than before.
+    pub fn change(how: impl FnOnce(&mut sched_attr)) {
+        let Some(mut mine) = get() else { return };
+        mine.size = size_of::<sched_attr>() as u32;
+        how(&mut mine);
+        // SAFETY: the kernel reads `size` bytes from the pointer, which names one living sched_attr of that size.
+        let _ = unsafe { syscall(SYS_sched_setattr, 0, &raw const mine, 0) };
     }
 }
 
-#[cfg(target_os = "linux")]
-fn policy(policy: NormalThreadSchedulePolicy, priority: ThreadPriority) {
-    // where it is refused, nothing is worse than before
-    let _ = set_thread_priority_and_policy(thread_native_id(), priority, ThreadSchedulePolicy::Normal(policy));
+/// The policy of this thread, how nice it is, and for how long it wants the core, in nanoseconds.
+#[cfg(all(test, target_os = "linux"))]
+pub(super) fn known() -> (i32, i32, u64) {
+    let told = attributes::get().map(|mine| (mine.sched_policy as i32, mine.sched_nice, mine.sched_runtime));
+    // no policy
+    told.unwrap_or((-1, 0, 0))
 }
-
-#[cfg(not(target_os = "linux"))]
-pub fn wait_for_a_turn() {}
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn give_way() {}
 
 #[cfg(test)]
 mod tests {
@@ -90,16 +121,16 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn a_clock_is_as_nice_as_others() {
-        use thread_priority::unix::*;
+    fn a_clock_is_as_nice_as_the_process() {
         let told = std::thread::spawn(|| {
+            attributes::change(|mine| mine.sched_nice += 3);
+            let (_, nice, _) = known();
             wait_for_a_turn();
-            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-            let (_, fields) = stat.rsplit_once(')').unwrap();
-            (thread_schedule_policy().unwrap(), fields.split_whitespace().nth(16).unwrap().to_string())
+            (nice, known())
         });
-        let batch = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Batch);
-        assert_eq!(told.join().unwrap(), (batch, "0".into()));
+        let (nice, (policy, kept, _)) = told.join().unwrap();
+        assert_eq!((policy, kept), (libc::SCHED_BATCH, nice));
+        assert_eq!(nice, known().1 + 3);
     }
 
     #[test]

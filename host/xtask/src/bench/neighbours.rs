@@ -97,7 +97,8 @@ struct Scene {
 
 pub fn run(weir: PathBuf, only: &[String], repeat: u32, json: bool) -> Result<()> {
     for name in only {
-        ensure!(GUESTS.contains(&name.as_str()), "no guest `{name}`; there are {}", GUESTS.join(", "));
+        let is_known = name == CALM || GUESTS.contains(&name.as_str());
+        ensure!(is_known, "no guest `{name}`; there are {CALM}, {}", GUESTS.join(", "));
     }
     let target = checkout::target()?.join("guests");
     let module = |name: &str| guest::build(&checkout::root().join("tests/guests").join(name), name, &target);
@@ -112,10 +113,13 @@ pub fn run(weir: PathBuf, only: &[String], repeat: u32, json: bool) -> Result<()
     let scene = Scene { weir, cores, has_freezer, postgres: stage::postgres()?, healthy, hostile };
     let mut figures = vec![];
     for _ in 0..repeat {
-        let guests = GUESTS.iter().filter(|name| only.is_empty() || only.iter().any(|o| o == *name));
+        let is_asked = |name: &&&str| only.is_empty() || only.iter().any(|o| o == **name);
         let guests: Vec<&str> = match has_freezer {
-            true => std::iter::once(&CALM).chain(guests).copied().collect(),
-            false => std::iter::once(ALONE).chain(guests.flat_map(|guest| [CALM, *guest])).collect(),
+            true => std::iter::once(&CALM).chain(GUESTS).filter(is_asked).copied().collect(),
+            false => {
+                let guests = GUESTS.iter().filter(is_asked).flat_map(|guest| [CALM, *guest]);
+                std::iter::once(ALONE).chain(guests).collect()
+            }
         };
         for guest in guests {
             let figure = scene.run(guest).with_context(|| format!("beside {guest}"))?;
