@@ -2,6 +2,7 @@
 
 use crate::catalog::{Catalog, Component, find, nearest};
 use crate::interpolate::{self, Providers};
+use crate::toml::CONVERTERS;
 use crate::written::{Door, Entries, Entry, Part, Step, When, Written};
 use crate::{connector, dead_letters, errors, format, limits, secret, worker};
 use std::collections::BTreeSet;
@@ -18,6 +19,8 @@ struct Linter<'a> {
     misspelt: Vec<String>,
     /// what the user wrote before the keys that are being looked at, as "transforms.route."
     prefix: String,
+    /// what is known beside the keys of the component at hand
+    beside: &'static [&'static str],
 }
 
 /// What is wrong with a pipeline; values with placeholders are not looked into.
@@ -69,6 +72,7 @@ impl<'a> Linter<'a> {
             unknown: vec![],
             misspelt: vec![],
             prefix: String::new(),
+            beside: &[],
         }
     }
 
@@ -122,6 +126,8 @@ impl<'a> Linter<'a> {
             let key = if self.written.door == Door::Toml { what } else { "connector.class" };
             return self.findings.push(finding.key(key));
         };
+        // in a connector they stand beside everything, in a file beside the sink's own
+        self.beside = if self.written.door == Door::Connect || what == "sink" { CONVERTERS } else { &[] };
         match &component.def {
             Some(def) => {
                 self.entries(&part.entries, def);
@@ -338,8 +344,11 @@ impl<'a> Linter<'a> {
     fn near(&self, unknown: &str, def: &ConfigDef) -> Option<&'static str> {
         // a transform has options of its own only
         let debezium = if self.prefix.is_empty() { errors::DEBEZIUM.keys } else { &[] };
+        let beside = if self.prefix.is_empty() { self.beside } else { &[] };
+        // Kafka Connect knows no short names
+        let beside = beside.iter().filter(|k| self.written.door == Door::Toml || k.ends_with("converter"));
         let keys = def.keys.iter().chain(debezium);
-        nearest(unknown, keys.filter(|k| k.listed).map(|k| k.name))
+        nearest(unknown, keys.filter(|k| k.listed).map(|k| k.name).chain(beside.copied()))
     }
 
     fn full(&self, key: &str) -> String {

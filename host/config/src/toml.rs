@@ -12,7 +12,8 @@ pub const TOP: &[&str] = &["name", "version", "source", "transform", "sink", "er
 /// What `[[transform]]` takes.
 pub const STEP: &[&str] = &["name", "use", "when", "negate", "with", "limits", "on-error"];
 /// Keys of a sink's table that speak of the converters.
-const CONVERTERS: &[&str] = &["key.format", "value.format", "key.converter", "value.converter", "header.converter"];
+pub(crate) const CONVERTERS: &[&str] =
+    &["key.format", "value.format", "key.converter", "value.converter", "header.converter"];
 
 struct Reader<'a> {
     file: &'a str,
