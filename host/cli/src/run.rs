@@ -23,7 +23,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 use weir_api::{Error, Limit, Offset, Source};
 use weir_config::{Plan, Providers};
-use weir_runtime::{Chain, Counters, OffsetStore, Outcome, RetryPolicy, Stop, Swaps, Task, TaskOptions, Totals};
+use weir_runtime::{Chain, Counters, OffsetStore, Outcome, RetryPolicy, Saver, Stop, Swaps, Task, TaskOptions, Totals};
 use weir_store::{Change, Embedded, Store};
 
 /// A block of serialised records is cut at about this size.
@@ -210,7 +210,7 @@ fn prepare(plan: Plan, source: Box<dyn Source>, guests: &Guests, store: &Embedde
         source,
         chain,
         dead_letters: connectors::dead_letters(&plan),
-        store: Box::new(Offsets { store: store.clone(), pipeline: name.clone() }),
+        store: Saver::new(Offsets { store: store.clone(), pipeline: name.clone() }),
         sink: Box::new(move || connectors::sink(&plan, &largest)),
         options,
         counters: counters.clone(),

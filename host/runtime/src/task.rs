@@ -1,24 +1,17 @@
 //! The task loop: one thread that reads, runs the chain, hands blocks to the sink, and stores what is safe.
 //!
-//! Invariant 1 is the ledger's. Invariant 2 is [`Task::commit`]: the source is told only after the store has the offset.
+//! Invariant 1 is the ledger's. Invariant 2 is [`Task::tell`]: the source is told only after the store has the offset.
 //! Invariant 6 follows: after an error, or a kill, the source starts at the last stored offset.
 
 use crate::round::{Round, Way};
-use crate::{Chain, Counters, Retries, RetryPolicy, State, Swaps};
+use crate::{Chain, Counters, Retries, RetryPolicy, Saver, State, Swaps};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 use weir_api::failpoint::{self, Point};
-use weir_api::{Error, Limit, Offset, Poll, Position, Sink, Source};
+use weir_api::{Error, Limit, Poll, Position, Sink, Source};
 use weir_model::Window;
-
-/// Where offsets last.
-pub trait OffsetStore: Send {
-    fn load(&self, partition: &Offset) -> Result<Option<Offset>, Error>;
-    /// Durable when it returns.
-    fn save(&mut self, partition: &Offset, offset: &Offset) -> Result<(), Error>;
-}
 
 /// Asks a task to end: it delivers what it has, stores the offset and returns.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +50,7 @@ pub struct Task {
     pub sink: MakeSink,
     /// the same for dead letters; None: no step sends any
     pub dead_letters: Option<MakeSink>,
-    pub store: Box<dyn OffsetStore>,
+    pub store: Saver,
     pub options: TaskOptions,
     pub counters: Arc<Counters>,
 }
@@ -106,6 +99,7 @@ impl Task {
     fn rounds(&mut self, stop: &Stop) -> Result<Outcome, Error> {
         let mut retries = Retries::new(self.options.retry);
         self.counters.modules(self.chain.modules());
+        self.store.begin()?;
         loop {
             let mut moved = false;
             let error = match self.round(stop, &mut moved) {
@@ -141,6 +135,8 @@ impl Task {
         self.counters.state(State::Starting);
         let sink = (self.sink)()?;
         let letters = self.dead_letters.as_mut().map(|make| make()).transpose()?;
+        // of the round before: the source that is to be told is gone, and what is loaded says it all
+        let _ = self.store.stored(true);
         let offset = self.store.load(&self.source.partition())?;
         self.source.start(offset.as_ref())?;
         self.counters.state(State::Running);
@@ -179,6 +175,9 @@ impl Task {
             }
             round.poll(Way::Record, Duration::ZERO)?;
             self.acknowledge(round);
+            if let Err(e) = self.tell(round, false) {
+                return Err(self.lost(round, e));
+            }
             if round.stored_at.elapsed() >= self.options.offset_interval {
                 self.commit(round)?;
             }
@@ -259,7 +258,8 @@ impl Task {
                 alive = Instant::now();
             }
         }
-        self.commit(round)
+        self.commit(round)?;
+        self.tell(round, true)
     }
 
     fn acknowledge(&mut self, round: &mut Round) {
@@ -273,13 +273,20 @@ impl Task {
         }
     }
 
-    /// Stores what is safe, and only then tells the source (invariant 2).
+    /// Has the store make durable what is safe. Rows go on meanwhile, up to the next time.
     fn commit(&mut self, round: &mut Round) -> Result<(), Error> {
+        let told = self.tell(round, true);
         round.stored_at = Instant::now();
-        let Some(position) = round.ledger.take_safe() else { return Ok(()) };
-        failpoint::reach(Point::SaveBefore);
-        self.store.save(&self.source.partition(), &self.source.offset(&position))?;
-        failpoint::reach(Point::SaveAfter);
+        // also where the source is gone
+        if let Some(position) = round.ledger.take_safe() {
+            self.store.save(self.source.partition(), self.source.offset(&position), position)?
+        }
+        told
+    }
+
+    /// Tells the source what is stored, and only then (invariant 2); `wait`: also what is being stored.
+    fn tell(&mut self, round: &mut Round, wait: bool) -> Result<(), Error> {
+        let Some(position) = self.store.stored(wait)? else { return Ok(()) };
         self.counters.stored();
         round.moved = true;
         self.source.confirm(&position)
@@ -289,7 +296,8 @@ impl Task {
     fn drain(&mut self, round: &mut Round) -> Result<(), Error> {
         round.flush(Instant::now() + self.options.drain)?;
         self.acknowledge(round);
-        self.commit(round)
+        self.commit(round)?;
+        self.tell(round, true)
     }
 
     /// The source is gone. What was handed over is made safe all the same: a server that does not wait for as long as a window takes

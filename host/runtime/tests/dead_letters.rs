@@ -15,8 +15,8 @@ use weir_model::{
     Read, Repr, Row, Rule, Shape, Source, Stream, Test, Transaction, Type, Value, Verdict, Window,
 };
 use weir_runtime::{
-    Blocks, Chain, Converters, Counters, DeadLetters, MakeSink, OffsetStore, OnError, Reports, RetryPolicy, Step, Stop,
-    Task, TaskOptions, header,
+    Blocks, Chain, Converters, Counters, DeadLetters, MakeSink, OffsetStore, OnError, Reports, RetryPolicy, Saver,
+    Step, Stop, Task, TaskOptions, header,
 };
 
 /// What a step does to change events; tombstones pass it by.
@@ -432,7 +432,7 @@ fn task_with(
         chain: chain(&[("poison", Does::Poisons(1))], false),
         sink: make(Takes::All, Arc::default()),
         dead_letters: letters.map(|takes| make(takes, got.clone())),
-        store: Box::new(store.clone()),
+        store: Saver::new(store.clone()),
         options: TaskOptions { offset_interval, retry, drain: Duration::from_millis(10), ..TaskOptions::default() },
         counters: Arc::new(Counters::default()),
     };

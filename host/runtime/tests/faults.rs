@@ -15,7 +15,9 @@ use weir_api::{Block, BlockId, Error, Limit, Offset, Poll, Position, Sink, Sourc
 use weir_cdc::{CellLeaf, Column, Envelope, Op, SourceBlock, Table};
 use weir_converters::{JsonConverter, SimpleHeader};
 use weir_model::{AFTER, Batch, Cell, Codec, Kind, Row, Stream, Transaction, Type, Window};
-use weir_runtime::{Chain, Converters, Counters, OffsetStore, OnError, Outcome, RetryPolicy, Stop, Task, TaskOptions};
+use weir_runtime::{
+    Chain, Converters, Counters, OffsetStore, OnError, Outcome, RetryPolicy, Saver, Stop, Task, TaskOptions,
+};
 
 /// Rows of a run, over so many keys.
 const ROWS: u64 = 120;
@@ -186,6 +188,9 @@ impl Source for Script {
         let rows = position.0[0];
         assert!(rows <= world.stored, "invariant 2: told of {rows}, and {} are stored", world.stored);
         world.confirmed = rows.max(world.confirmed);
+        if self.is_impatient && self.next > world.stored {
+            return Err(Error::retry("test.impatient", "the server has closed the connection"));
+        }
         drop(world);
         match self.faults.draw("confirm", &[Fault::FailAfter]) {
             Some(_) => Err(self.faults.error("confirm")),
@@ -257,7 +262,7 @@ fn task(world: &Shared, faults: &Faults, is_impatient: bool) -> Task {
         chain: Chain::new(vec![], converters, 1 << 20),
         sink: Box::new(sink),
         dead_letters: None,
-        store: Box::new(Faulty::new(Store(world), &faults)),
+        store: Saver::new(Faulty::new(Store(world), &faults)),
         options: TaskOptions { offset_interval: Duration::ZERO, retry, ..TaskOptions::default() },
         counters: Arc::new(Counters::default()),
     }

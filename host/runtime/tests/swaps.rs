@@ -16,8 +16,8 @@ use weir_model::{
     Stream, Transaction, Type, Verdict, Window,
 };
 use weir_runtime::{
-    Blocks, Chain, Converters, Counters, DeadLetters, Offered, OffsetStore, OnError, Prepared, Reports, Step, Stop,
-    Swaps, Task, TaskOptions, header,
+    Blocks, Chain, Converters, Counters, DeadLetters, Offered, OffsetStore, OnError, Prepared, Reports, Saver, Step,
+    Stop, Swaps, Task, TaskOptions, header,
 };
 
 /// A guest whose every record says which code made it, and the how-manieth of its own it is, in one header for each.
@@ -370,7 +370,7 @@ fn start() -> Running {
         chain: chain(vec![version(0)], OnError::Fail),
         sink: Box::new(move || Ok(Box::new(kept.clone()))),
         dead_letters: None,
-        store: Box::new(NoStore),
+        store: Saver::new(NoStore),
         options: TaskOptions { swaps: swaps.clone(), ..TaskOptions::default() },
         counters: counters.clone(),
     };

@@ -13,7 +13,7 @@ use support::*;
 use weir_api::{Block, BlockId, Error, Offset, Settings, Sink, Transform};
 use weir_model::Name;
 use weir_runtime::{
-    Chain, Converters, Counters, DeadLetters, OffsetStore, OnError, Reports, Step, Stop, Task, TaskOptions,
+    Chain, Converters, Counters, DeadLetters, OffsetStore, OnError, Reports, Saver, Step, Stop, Task, TaskOptions,
 };
 use weir_wasm::{Engine, Limits};
 
@@ -292,7 +292,7 @@ fn healthy(engine: &Engine) -> Vec<String> {
         chain: chain(vec![module.transform("stamp", &[], limits).unwrap()], OnError::Fail),
         sink: Box::new(move || Ok(Box::new(kept.clone()))),
         dead_letters: None,
-        store: Box::new(NoStore),
+        store: Saver::new(NoStore),
         options: TaskOptions::default(),
         counters: Arc::new(Counters::default()),
     };
