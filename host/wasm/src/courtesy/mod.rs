@@ -17,13 +17,17 @@
 //! Between two tries it gives up its turn. The scheduler (EEVDF) may have passed over a thread that was woken, for the one that ran so
 //! little is owed more; who yields is owed nothing any more (since Linux 6.18; before, it changes little).
 
+mod lately;
 mod thread;
+mod waste;
 
+use lately::Lately;
 use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 pub use thread::wait_for_a_turn;
 use thread::{Used, give_way, slice};
+use waste::Waste;
 
 /// What one step wasted lately, whatever instances it had.
 #[derive(Clone, Debug)]
@@ -39,12 +43,6 @@ struct State {
     turn: Option<Turn>,
 }
 
-#[derive(Debug)]
-struct Waste {
-    time: Duration,
-    at: Instant,
-}
-
 /// What a thread that gives way did lately.
 #[derive(Debug)]
 struct Turn {
@@ -53,38 +51,8 @@ struct Turn {
     lately: Lately,
 }
 
-/// How much of its time somebody else had the core that it wanted, and how much it wasted.
-#[derive(Debug)]
-struct Lately {
-    ran: Duration,
-    waited: Duration,
-    wasted: Duration,
-    halved: Instant,
-}
-
-/// So much at once is too much,
-const MOST: Duration = Duration::from_millis(250);
-/// and so is more than this part of the time for long.
-const SHARE: u32 = 50;
-/// It is forgotten at that rate, and what there was beyond this at once.
-const MOST_KEPT: Duration = Duration::from_secs(2);
 /// In the middle of a batch a thread that was in somebody's way rests after a turn of this.
 const TURN: Duration = Duration::from_millis(20);
-/// A rest is so many times the turn,
-const REST: u32 = 20;
-/// or so many times what was wasted of it,
-const REST_WASTED: u32 = 100;
-/// but at least this: two turns a second are few.
-const LEAST_REST: Duration = Duration::from_millis(500);
-const MOST_REST: Duration = Duration::from_secs(2);
-/// It is in the way of others where they had the core for more than this part of its time: the clock of the guests and what any
-/// kernel does besides have less.
-const CROWD: u32 = 50;
-/// What was so much of its time ago counts half,
-const LATELY: Duration = Duration::from_secs(1);
-/// and what was so long ago.
-const LONG_AGO: Duration = Duration::from_secs(10);
-
 /// What a thread that wasted something asks for at once: the most that the kernel grants.
 const LONG: Duration = Duration::from_millis(100);
 /// So long after that it is like any other.
@@ -224,84 +192,18 @@ impl Bell {
     }
 }
 
-// === impl Lately ===
-
-impl Lately {
-    fn new() -> Self {
-        let none = Duration::ZERO;
-        Lately { ran: none, waited: none, wasted: none, halved: Instant::now() }
-    }
-
-    /// True: it is in the way of others.
-    fn add(&mut self, ran: Duration, waited: Duration) -> bool {
-        self.ran += ran;
-        self.waited += waited;
-        if self.ran > LATELY || self.halved.elapsed() > LONG_AGO {
-            self.ran /= 2;
-            self.waited /= 2;
-            self.wasted /= 2;
-            self.halved = Instant::now()
-        }
-        self.waited > self.ran / CROWD
-    }
-
-    /// After so much of its time, of which as much was wasted as lately: what is wasted now is known when the call is over.
-    fn rest(&self, ran: Duration) -> Duration {
-        let wasted = (self.wasted.as_secs_f64() / self.ran.as_secs_f64().max(1e-9)).min(1.0);
-        (ran * REST).max(ran.mul_f64(wasted) * REST_WASTED).clamp(LEAST_REST, MOST_REST)
-    }
-}
-
-// === impl Waste ===
-
-impl Waste {
-    fn new() -> Self {
-        Waste { time: Duration::ZERO, at: Instant::now() }
-    }
-
-    /// So much more, so long after the last. True: it is too much.
-    fn add(&mut self, time: Duration, since: Duration) -> bool {
-        self.at += since;
-        self.time = (self.time.saturating_sub(since / SHARE) + time).min(MOST_KEPT);
-        self.time >= MOST
-    }
-
-    fn is_known(&self) -> bool {
-        self.time > self.at.elapsed() / SHARE
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::lately::LEAST_REST;
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-
-    fn after(wastes: impl IntoIterator<Item = (Duration, Duration)>) -> Option<usize> {
-        let mut waste = Waste::new();
-        wastes.into_iter().position(|(time, since)| waste.add(time, since))
-    }
-
-    #[test]
-    fn a_quarter_of_a_second_at_once_is_too_much_and_so_is_a_fiftieth_for_long() {
-        assert_eq!(after([(SECOND / 4, Duration::ZERO)]), Some(0));
-        // a tenth of the time
-        assert_eq!(after((0..100).map(|_| (SECOND / 10, SECOND))), Some(2));
-        // a hundredth of it, for ever
-        assert_eq!(after((0..10_000).map(|_| (SECOND / 100, SECOND))), None);
-        // now and then a good part of that
-        assert_eq!(after((0..10_000).map(|_| (SECOND / 5, SECOND * 60))), None);
-    }
-
-    fn crowded() -> Lately {
-        Lately { waited: SECOND, ..Lately::new() }
-    }
 
     /// Of a thread that wasted this, and was in somebody's way since.
     fn in_the_way(time: Duration) -> Courtesy {
         let courtesy = Courtesy::new();
         lock(&courtesy.0).waste.add(time, Duration::ZERO);
-        lock(&courtesy.0).turn = Some(Turn { before: Used::default(), lately: crowded() });
+        lock(&courtesy.0).turn = Some(Turn { before: Used::default(), lately: Lately::crowded() });
         courtesy
     }
 
@@ -323,38 +225,8 @@ mod tests {
         assert_eq!(alone.rest(), Duration::ZERO);
         // a turn has only begun
         let brief = in_the_way(SECOND);
-        lock(&brief.0).turn = Some(Turn { before: Used::now(), lately: crowded() });
+        lock(&brief.0).turn = Some(Turn { before: Used::now(), lately: Lately::crowded() });
         assert_eq!(brief.due(TURN), Some(Duration::ZERO));
-    }
-
-    #[test]
-    fn it_is_in_the_way_where_others_had_the_core_for_a_fiftieth_of_its_time() {
-        let after = |turns: &[(u64, u64)]| {
-            let mut lately = Lately::new();
-            let turn =
-                |(ran, waited): &(u64, u64)| lately.add(Duration::from_millis(*ran), Duration::from_micros(*waited));
-            turns.iter().map(turn).collect::<Vec<_>>()
-        };
-        assert_eq!(after(&[(50, 1500)]), [true]);
-        // a kernel that takes a millisecond now and then
-        assert!(!after(&[&[(50, 0); 9][..], &[(50, 4000)]].concat().repeat(9)).contains(&true));
-        // it is not forgotten at once, nor for ever
-        assert_eq!(after(&[(500, 20_000), (100, 0), (1000, 0)]), [true, true, false]);
-        let mut old = Lately { ran: SECOND / 2, waited: SECOND / 50, ..Lately::new() };
-        old.halved -= LONG_AGO * 2;
-        assert!(old.add(Duration::ZERO, Duration::ZERO));
-        assert_eq!((old.ran, old.waited), (SECOND / 4, SECOND / 100));
-    }
-
-    #[test]
-    fn who_does_little_but_waste_rests_five_times_as_long() {
-        let (turn, ran) = (Duration::from_millis(20), SECOND / 2);
-        let rest = |wasted| Lately { ran, wasted, ..Lately::new() }.rest(turn);
-        assert_eq!([rest(Duration::ZERO), rest(SECOND / 20)], [LEAST_REST; 2]);
-        assert_eq!(rest(SECOND / 4), SECOND);
-        assert_eq!([rest(SECOND / 2), rest(SECOND)], [SECOND * 2; 2]);
-        // before it ran at all
-        assert_eq!(crowded().rest(Duration::ZERO), LEAST_REST);
     }
 
     #[test]
