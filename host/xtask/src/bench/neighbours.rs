@@ -21,11 +21,13 @@ use crate::{checkout, process};
 use anyhow::{Context, Result, ensure};
 use figure::{Figure, Row, table};
 use postgres::{Client, NoTls};
+use signal_hook::consts::{SIGINT, SIGTERM};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use weir_testkit::process::Process;
@@ -83,6 +85,8 @@ struct Progress {
     arrived: AtomicI64,
     has_enough: AtomicBool,
     ended: AtomicBool,
+    /// a signal: what is frozen, and where the kernel's threads are, is put back before the end
+    stop: Arc<AtomicBool>,
 }
 
 /// What all runs need.
@@ -93,6 +97,7 @@ struct Scene {
     postgres: Postgres,
     healthy: PathBuf,
     hostile: PathBuf,
+    stop: Arc<AtomicBool>,
 }
 
 pub fn run(weir: PathBuf, only: &[String], repeat: u32, json: bool) -> Result<()> {
@@ -103,6 +108,10 @@ pub fn run(weir: PathBuf, only: &[String], repeat: u32, json: bool) -> Result<()
     let target = checkout::target()?.join("guests");
     let module = |name: &str| guest::build(&checkout::root().join("tests/guests").join(name), name, &target);
     let (healthy, hostile) = (module("healthy")?, module("hostile")?);
+    let stop = Arc::default();
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
     let cores = Cores::split()?;
     if fs::read_to_string("/proc/sys/kernel/sched_autogroup_enabled").is_ok_and(|text| text.trim() == "1") {
         eprintln!(
@@ -110,7 +119,7 @@ pub fn run(weir: PathBuf, only: &[String], repeat: u32, json: bool) -> Result<()
         );
     }
     let has_freezer = Freezer::is_there();
-    let scene = Scene { weir, cores, has_freezer, postgres: stage::postgres()?, healthy, hostile };
+    let scene = Scene { weir, cores, has_freezer, postgres: stage::postgres()?, healthy, hostile, stop };
     let mut figures = vec![];
     for _ in 0..repeat {
         let is_asked = |name: &&&str| only.is_empty() || only.iter().any(|o| o == **name);
@@ -155,7 +164,7 @@ impl Scene {
         let log = folder.join("log");
         let (weir, records) = self.start(guest, database, folder)?;
         let records = BufReader::new(records);
-        let progress = Progress::default();
+        let progress = Progress { stop: Arc::clone(&self.stop), ..Progress::default() };
         let id = weir.id();
         let alternates = self.has_freezer && guest != ALONE;
         let (rows, cpu_seconds, stolen) = std::thread::scope(|scope| -> Result<_> {
@@ -230,7 +239,7 @@ fn write(mut client: Client, progress: &Progress) -> Result<()> {
 fn watch(process: u32, alternates: bool, progress: &Progress) -> Result<BTreeSet<i64>> {
     let (mut freezer, mut stolen, mut before) = (None, BTreeSet::new(), process::stolen());
     let (mut clean, mut clean_without) = (0, 0);
-    while !progress.ended.load(Ordering::Relaxed) {
+    while !progress.ended.load(Ordering::Relaxed) && !progress.stop.load(Ordering::Relaxed) {
         let now = now_us();
         let begins = (now.div_euclid(SECOND_US) + 1) * SECOND_US;
         std::thread::sleep(Duration::from_micros((begins - now).unsigned_abs()));
@@ -275,9 +284,10 @@ fn is_frozen(at: i64) -> bool {
 
 /// The rows after the first [`WARM`], and the CPU that the process had for them.
 fn read(records: impl BufRead, progress: &Progress, id: u32) -> Result<(Vec<Row>, f64)> {
-    let Progress { arrived, has_enough, .. } = progress;
+    let Progress { arrived, has_enough, stop, .. } = progress;
     let (mut rows, mut before) = (vec![], 0.0);
     for record in records.split(b'\n') {
+        ensure!(!stop.load(Ordering::Relaxed), "stopped by a signal");
         let record = record?;
         let now = now_us();
         let at = written(&record).context("a record without its time")?;
