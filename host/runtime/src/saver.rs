@@ -77,8 +77,8 @@ impl Saver {
 
     /// Asks for one to be stored, when the one before is.
     pub fn save(&mut self, partition: Offset, offset: Offset, position: Position) -> Result<(), Error> {
-        let asked = self.saves.as_ref().map(|saves| saves.asked.send(Save { partition, offset, position }));
-        self.under_way = matches!(asked, Some(Ok(())));
+        let save = Save { partition, offset, position };
+        self.under_way = self.saves.as_ref().is_some_and(|saves| saves.asked.send(save).is_ok());
         if self.under_way { Ok(()) } else { Err(self.lost()) }
     }
 
