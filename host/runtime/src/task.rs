@@ -175,11 +175,8 @@ impl Task {
             }
             round.poll(Way::Record, Duration::ZERO)?;
             self.acknowledge(round);
-            if let Err(e) = self.tell(round, false) {
+            if let Err(e) = self.keep(round) {
                 return Err(self.lost(round, e));
-            }
-            if round.stored_at.elapsed() >= self.options.offset_interval {
-                self.commit(round)?;
             }
             self.watch(round);
         }
@@ -270,6 +267,15 @@ impl Task {
         }
         for id in round.done.drain(..) {
             round.ledger.done(id)
+        }
+    }
+
+    /// What is done about offsets between two windows.
+    fn keep(&mut self, round: &mut Round) -> Result<(), Error> {
+        self.tell(round, false)?;
+        match round.stored_at.elapsed() >= self.options.offset_interval {
+            true => self.commit(round),
+            false => Ok(()),
         }
     }
 
