@@ -153,28 +153,29 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_is_told_once_and_never_before() {
+    fn what_is_stored_is_told_once_and_never_before() -> Result<(), Error> {
         let (go, held) = sync_channel(8);
         let kept = Arc::new(Mutex::new(vec![]));
         let mut saver = Saver::new(Slow(kept.clone(), held));
-        saver.begin().unwrap();
-        assert_eq!(saver.stored(true).unwrap(), None, "nothing is under way");
+        saver.begin()?;
+        assert_eq!(saver.stored(true)?, None, "nothing is under way");
         for n in [1, 2] {
-            saver.save(Offset::new(), at(n), position(n)).unwrap();
-            assert_eq!(saver.stored(false).unwrap(), None);
-            go.send(()).unwrap();
-            assert_eq!(saver.stored(true).unwrap(), Some(position(n)));
-            assert_eq!(saver.stored(true).unwrap(), None);
-            assert_eq!(saver.load(&Offset::new()).unwrap(), Some(at(n)));
+            saver.save(Offset::new(), at(n), position(n))?;
+            assert_eq!(saver.stored(false)?, None);
+            go.send(()).expect("the store waits");
+            assert_eq!(saver.stored(true)?, Some(position(n)));
+            assert_eq!(saver.stored(true)?, None);
+            assert_eq!(saver.load(&Offset::new())?, Some(at(n)));
         }
-        saver.save(Offset::new(), at(3), position(3)).unwrap();
-        go.send(()).unwrap();
+        saver.save(Offset::new(), at(3), position(3))?;
+        go.send(()).expect("the store waits");
         assert_eq!(saver.stored(true).unwrap_err().code(), "test.refused");
         // an end waits for what is under way
-        saver.save(Offset::new(), at(4), position(4)).unwrap();
-        go.send(()).unwrap();
+        saver.save(Offset::new(), at(4), position(4))?;
+        go.send(()).expect("the store waits");
         drop(saver);
         assert_eq!(*lock(&kept), [at(1), at(2), at(4)]);
+        Ok(())
     }
 
     #[test]
