@@ -10,6 +10,7 @@
 //! which the machine below a virtual one took a core are left out: they have milliseconds that nobody here has caused. A run lasts
 //! until there are enough of the others.
 
+mod change;
 mod figure;
 
 use super::case::now_us;

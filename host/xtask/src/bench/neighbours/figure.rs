@@ -1,5 +1,6 @@
 //! How old rows were beside a guest, second by second.
 
+use super::change::{Change, Together};
 use super::{ALONE, CALM, GUESTS, RATE, SECOND_US, is_frozen, is_settled};
 use crate::bench::latency::percentile;
 use serde_json::{Value, json};
@@ -34,6 +35,8 @@ impl Figure {
             "latency_p99_without_ms": all([self], 99, true),
             "latency_p99_of_a_second_ms": usual([self], false),
             "latency_p99_of_a_second_without_ms": usual([self], true),
+            "change_percent": self.change().map(|c| c.percent()),
+            "change_error_percent": self.change().map(|c| c.error_percent()),
             "seconds_p99_us": each([self], false),
             "seconds_without_p99_us": each([self], true),
             "rss_peak_mb": self.peak_mb,
@@ -50,6 +53,11 @@ impl Figure {
             "{guest:<14} p50 {p50:>7.3} ms  p99 {p99:>7.3} ms, {whole:.3} without  of a second {second:>7.3} ms, {without:.3} \
              without  peak {peak_mb:>4.0} MB  cpu {cpu_seconds:>5.1} s"
         )
+    }
+
+    /// The machine changes from run to run, so each is compared with itself.
+    fn change(&self) -> Option<Change> {
+        Change::of(&each([self], false), &each([self], true))
     }
 
     /// The ages of the rows of each second in which the guest ran or was frozen, sorted.
@@ -71,32 +79,67 @@ impl Figure {
     }
 }
 
-/// For each guest the 99th percentile of a usual second, that of one without it, how the one stands to the other, and the
-/// percentiles of its whole runs, with it and without; of how many seconds that is.
+/// For each guest the 99th percentile of a usual second, and that of one without it; how the one stands to the other, with its standard
+/// error, and at most, in the light of all guests; of how many seconds that is; and the percentiles of its whole runs, with it and without.
 pub fn table(figures: &[Figure]) -> String {
     let mut text = format!(
-        "{:<14} {:>7} {:>7} {:>8} {:>7}  whole runs, ms\n",
-        "beside", "p99, ms", "without", "change", "seconds"
+        "{:<14} {:>7} {:>7} {:>8} {:>5} {:>8} {:>7}  whole runs, ms\n",
+        "beside", "p99, ms", "without", "change", "+-", "at most", "seconds"
     );
+    let changes: Vec<Change> = GUESTS.iter().filter_map(|guest| change(figures, guest)).collect();
+    let together = Together::of(&changes);
     for guest in [ALONE, CALM].iter().chain(GUESTS) {
-        let runs = || figures.iter().enumerate().filter(|(_, f)| f.guest == *guest);
-        let before = runs().filter_map(|(at, _)| figures.get(at.checked_sub(1)?)).filter(|f| f.guest == CALM);
-        let Some(p99) = usual(runs().map(|(_, f)| f), false) else {
+        let runs = || figures.iter().filter(|f| f.guest == *guest);
+        let Some(p99) = usual(runs(), false) else {
             if runs().next().is_some() {
                 text.push_str(&format!("{guest:<14} in each second something was taken of the cores\n"))
             }
             continue;
         };
-        let without = usual(runs().map(|(_, f)| f), true).or(usual(before, false));
-        let (without, change) = match without {
-            Some(without) => (format!("{without:.2}"), format!("{:+.0} %", (p99 / without - 1.0) * 100.0)),
-            None => Default::default(),
-        };
-        let seconds = each(runs().map(|(_, f)| f), false).len();
-        let whole: Vec<String> = runs().map(|(_, f)| whole(f)).collect();
-        text.push_str(&format!("{guest:<14} {p99:>7.2} {without:>7} {change:>8} {seconds:>7}  {}\n", whole.join(" ")));
+        let without = percentile(&without(figures, guest), 50).map(|ms| format!("{ms:.2}")).unwrap_or_default();
+        let [mut own, mut error, mut most] = [const { String::new() }; 3];
+        if let Some(change) = change(figures, guest) {
+            own = percent(change.percent());
+            error = format!("{:.1}", change.error_percent());
+            most = percent(together.as_ref().map_or(change, |all| all.each(&change)).most_percent());
+        }
+        let seconds = each(runs(), false).len();
+        let whole: Vec<String> = runs().map(whole).collect();
+        let whole = whole.join(" ");
+        text.push_str(&format!(
+            "{guest:<14} {p99:>7.2} {without:>7} {own:>8} {error:>5} {most:>8} {seconds:>7}  {whole}\n"
+        ));
+    }
+    if let Some(Together { mean, q, degrees, .. }) = together {
+        let (own, error, most) = (percent(mean.percent()), mean.error_percent(), percent(mean.most_percent()));
+        text.push_str(&format!(
+            "{:<30} {own:>8} {error:>5.1} {most:>8}  Q {q:.1}, by chance {degrees}\n",
+            "all hostile guests"
+        ));
     }
     text
+}
+
+fn percent(percent: f64) -> String {
+    format!("{percent:+.1} %")
+}
+
+/// The seconds that those of a guest are compared with.
+fn without(figures: &[Figure], guest: &str) -> Vec<i64> {
+    let runs = || figures.iter().enumerate().filter(|(_, f)| f.guest == guest);
+    let frozen = each(runs().map(|(_, f)| f), true);
+    if !frozen.is_empty() {
+        return frozen;
+    }
+    let before = runs().filter_map(|(at, _)| figures.get(at.checked_sub(1)?)).filter(|f| f.guest == CALM);
+    each(before, false)
+}
+
+fn change(figures: &[Figure], guest: &str) -> Option<Change> {
+    let runs: Vec<_> = figures.iter().filter(|f| f.guest == guest).collect();
+    let alternate: Vec<_> = runs.iter().filter_map(|f| f.change()).collect();
+    let together = || Change::of(&each(runs.iter().copied(), false), &without(figures, guest));
+    Change::mean(&alternate).or_else(together)
 }
 
 fn whole(run: &Figure) -> String {
@@ -142,14 +185,15 @@ mod tests {
     #[test]
     fn a_guest_is_compared_with_the_calm_ones_before_it() {
         let runs = [(ALONE, 1), (CALM, 2), ("trap", 3), (CALM, 9), ("divide", 9), (CALM, 4), ("trap", 5)];
-        let text = table(&runs.map(|(guest, ms)| figure(guest, false, &[&|_| ms * 1000])));
+        let four = |(guest, ms): (_, i64)| figure(guest, false, &[&(move |_| ms * 1000) as &dyn Fn(usize) -> i64; 4]);
+        let text = table(&runs.map(four));
         assert_eq!(
             text,
-            "beside         p99, ms without   change seconds  whole runs, ms\n\
-             alone             1.00                        1  1.00\n\
-             calm              4.00                        3  2.00 9.00 4.00\n\
-             trap              5.00    4.00    +25 %       2  3.00 5.00\n\
-             divide            9.00    9.00     +0 %       1  9.00\n"
+            "beside         p99, ms without   change    +-  at most seconds  whole runs, ms\n\
+             alone             1.00                                       4  1.00\n\
+             calm              4.00                                      12  2.00 9.00 4.00\n\
+             trap              5.00    4.00  +50.0 %   5.5  +64.3 %       8  3.00 5.00\n\
+             divide            9.00    9.00   +0.0 %   0.1   +0.2 %       4  9.00\n"
         );
     }
 
@@ -160,7 +204,10 @@ mod tests {
         let figure =
             figure("loop", true, &[&settles, &frozen, &frozen, &frozen, &frozen, &settles, &runs, &runs, &runs, &runs]);
         let text = table(&[figure]);
-        assert!(text.ends_with("loop              1.50    1.00    +50 %       4  1.50/1.00\n"), "{text}");
+        assert!(
+            text.ends_with("loop              1.50    1.00  +50.0 %   0.1  +50.2 %       4  1.50/1.00\n"),
+            "{text}"
+        );
     }
 
     #[test]
