@@ -2,7 +2,7 @@
 
 use crate::form::Form;
 use std::collections::HashMap;
-use std::fmt::Write;
+use std::fmt::{Debug, Write};
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 use weir_api::Met;
@@ -35,9 +35,14 @@ pub(crate) struct Known {
     pub instance: u64,
     /// what that instance's own added layouts are called here
     pub own_added: Vec<u32>,
+    pub added: Added,
     /// bytes, see [`crate::weight`]
     kept: usize,
 }
+
+/// Where added layouts are, by the hash of their content: each new instance adds again what an old one had added, thousands maybe.
+#[derive(Default)]
+pub(crate) struct Added(HashMap<u64, Vec<u32>>);
 
 #[derive(Clone)]
 pub(crate) struct Bound {
@@ -80,7 +85,8 @@ impl Shapes {
     }
 
     fn insert(&mut self, number: u32, hash: u64, shape: Arc<Shape>) {
-        let known = Known { shape, hash, used: self.clock, said: None, instance: 0, own_added: vec![], kept: 0 };
+        let (own_added, added) = Default::default();
+        let known = Known { shape, hash, used: self.clock, said: None, instance: 0, own_added, added, kept: 0 };
         self.known.insert(number, known);
         self.numbers.entry(hash).or_default().push(number)
     }
@@ -141,13 +147,13 @@ impl Shapes {
 
 impl Bound {
     /// The number of an added layout that is there already.
-    pub fn find(&self, edits: &[Edit]) -> Option<u32> {
-        let there = self.binding.layouts.iter().skip(self.base as usize).position(|l| l == edits);
-        there.map(|at| self.base + at as u32)
+    pub fn find(&self, edits: &[Edit], added: &Added) -> Option<u32> {
+        let mut alike = added.0.get(&hash(edits)).into_iter().flatten().copied();
+        alike.find(|n| self.binding.layouts.get(*n as usize).is_some_and(|l| l == edits))
     }
 
     /// Numbers a layout that the values showed to be needed. None: too many.
-    pub fn add(&mut self, edits: Vec<Edit>) -> Option<u32> {
+    pub fn add(&mut self, edits: Vec<Edit>, added: &mut Added) -> Option<u32> {
         let binding = Arc::make_mut(&mut self.binding);
         if binding.layouts.is_empty() {
             // the one without edits, which an empty list stands for
@@ -156,8 +162,10 @@ impl Bound {
         if binding.layouts.len() >= self.base as usize + MOST_ADDED {
             return None;
         }
+        let number = binding.layouts.len() as u32;
+        added.0.entry(hash(&edits)).or_default().push(number);
         binding.layouts.push(edits);
-        Some(binding.layouts.len() as u32 - 1)
+        Some(number)
     }
 
     /// Layouts by now.
@@ -166,8 +174,8 @@ impl Bound {
     }
 }
 
-/// Of everything that a shape says.
-fn hash(shape: &Shape) -> u64 {
+/// Of everything that a shape or a layout says.
+fn hash<T: Debug + ?Sized>(what: &T) -> u64 {
     struct Sink(DefaultHasher);
     impl Write for Sink {
         fn write_str(&mut self, s: &str) -> std::fmt::Result {
@@ -177,13 +185,14 @@ fn hash(shape: &Shape) -> u64 {
     }
     let mut sink = Sink(DefaultHasher::new());
     // into a hasher: cannot fail
-    let _ = write!(sink, "{shape:?}");
+    let _ = write!(sink, "{what:?}");
     sink.0.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use weir_model::Verdict;
 
     #[test]
     fn equal_shapes_have_one_number_and_the_oldest_goes() {
@@ -198,5 +207,27 @@ mod tests {
         let next = MOST_SHAPES as u32;
         assert_eq!(shapes.intern(&shape(MOST_SHAPES)), (next, Some(1)), "0 was used since");
         assert_eq!(shapes.intern(&shape(1)), (next + 1, Some(2)), "numbers are never used again");
+    }
+
+    #[test]
+    fn an_added_layout_is_found_among_thousands() {
+        let edits = |n: usize| vec![Edit::RemoveHeader(format!("h{n}").into())];
+        let said = Binding {
+            reads: vec![],
+            computes: vec![],
+            layouts: vec![edits(7)],
+            rules: vec![],
+            otherwise: Verdict::Apply,
+            ordered: false,
+        };
+        let said = Arc::new(said);
+        let mut bound = Bound { said: said.clone(), binding: said, base: 1, forms: [].into() };
+        let mut added = Added::default();
+        for n in 0..MOST_ADDED {
+            assert_eq!(bound.find(&edits(n), &added), None, "the binding's own are not among them");
+            assert_eq!(bound.add(edits(n), &mut added), Some(n as u32 + 1));
+        }
+        assert_eq!(bound.add(edits(MOST_ADDED), &mut added), None);
+        assert!((0..MOST_ADDED).all(|n| bound.find(&edits(n), &added) == Some(n as u32 + 1)));
     }
 }

@@ -217,6 +217,10 @@ impl Guest {
         let mut room = self.limits.memory.saturating_sub(self.shapes.kept());
         let (mut kept, mut repeats) = (0, false);
         let Some(known) = self.shapes.use_(work.shape) else { return Err("no such shape".into()) };
+        // one that adds for every batch what it has added would grow the list for ever; nothing is done for those too many
+        if known.own_added.len() + said.added.len() > MOST_ADDED {
+            return Err("more added layouts than a shape may have".into());
+        }
         if let (false, Some(Ok(bound))) = (said.added.is_empty(), &mut known.said) {
             let fields = Fields::new(&known.shape);
             let types: Vec<_> = bound.said.computes.iter().map(|c| c.ty.clone()).collect();
@@ -224,18 +228,14 @@ impl Guest {
                 let bytes = weight::layout(edits);
                 let edits = Sketch::new(&fields, &types).layout(edits).map_err(|e| format!("added layout {i}: {e}"))?;
                 // a new instance adds again what an old one had added
-                let number = match bound.find(&edits) {
+                let number = match bound.find(&edits, &known.added) {
                     Some(number) => number,
                     None => {
                         room = room.checked_sub(bytes).ok_or("more in its added layouts than is kept of them")?;
                         kept += bytes;
-                        bound.add(edits).ok_or("more added layouts than a shape may have")?
+                        bound.add(edits, &mut known.added).ok_or("more added layouts than a shape may have")?
                     }
                 };
-                // one that adds for every batch what it has added would grow the list for ever
-                if known.own_added.len() >= MOST_ADDED {
-                    return Err("more added layouts than a shape may have".into());
-                }
                 repeats |= known.own_added.contains(&number);
                 known.own_added.push(number)
             }
