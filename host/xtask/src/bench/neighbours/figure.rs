@@ -80,7 +80,7 @@ impl Figure {
 }
 
 /// For each guest the 99th percentile of a usual second, and that of one without it; how the one stands to the other, with its standard
-/// error, and at most, in the light of all guests; of how many seconds that is; and the percentiles of its whole runs, with it and without.
+/// error, and at most (95 of 100); of how many seconds that is; and the percentiles of its whole runs, with it and without.
 pub fn table(figures: &[Figure]) -> String {
     let mut text = format!(
         "{:<14} {:>7} {:>7} {:>8} {:>5} {:>8} {:>7}  whole runs, ms\n",
@@ -101,7 +101,7 @@ pub fn table(figures: &[Figure]) -> String {
         if let Some(change) = change(figures, guest) {
             own = percent(change.percent());
             error = format!("{:.1}", change.error_percent());
-            most = percent(together.as_ref().map_or(change, |all| all.each(&change)).most_percent());
+            most = percent(change.most_percent());
         }
         let seconds = each(runs(), false).len();
         let whole: Vec<String> = runs().map(whole).collect();
