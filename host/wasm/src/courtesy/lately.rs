@@ -17,7 +17,8 @@ const REST: u32 = 20;
 const REST_WASTED: u32 = 100;
 /// but at least this: two turns a second are few.
 pub(super) const LEAST_REST: Duration = Duration::from_millis(500);
-const MOST_REST: Duration = Duration::from_secs(2);
+/// What takes longer than a twentieth of a second is interrupted, or is memory that was asked for and comes from the kernel.
+const MOST_REST: Duration = Duration::from_secs(5);
 /// It is in the way of others where they had the core for more than this part of its time: the clock of the guests and what any
 /// kernel does besides have less.
 const CROWD: u32 = 50;
@@ -92,6 +93,9 @@ mod tests {
         assert_eq!([rest(Duration::ZERO), rest(SECOND / 20)], [LEAST_REST; 2]);
         assert_eq!(rest(SECOND / 4), SECOND);
         assert_eq!([rest(SECOND / 2), rest(SECOND)], [SECOND * 2; 2]);
+        // what nobody can interrupt
+        let at_once = |turn| Lately { ran, wasted: ran, ..Lately::new() }.rest(turn);
+        assert_eq!([at_once(SECOND / 25), at_once(SECOND)], [SECOND * 4, SECOND * 5]);
         // before it ran at all
         assert_eq!(Lately::crowded().rest(Duration::ZERO), LEAST_REST);
     }

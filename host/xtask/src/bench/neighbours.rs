@@ -5,7 +5,7 @@
 //! and what is asked is what the guests cost. For the same reason the process that is measured has one core to itself, which both
 //! of its pipelines want, and the database, the writer and the reader have the others.
 //!
-//! Each other five seconds the thread of the hostile pipeline is frozen: a machine that changes changes for both, and what was said
+//! Each other ten seconds the thread of the hostile pipeline is frozen: a machine that changes changes for both, and what was said
 //! of one process is not compared with another. Where there is no freezer, a calm run right before each guest has to do. Seconds in
 //! which the machine below a virtual one took a core are left out: they have milliseconds that nobody here has caused. A run lasts
 //! until there are enough of the others.
@@ -64,14 +64,14 @@ const GUESTS: &[&str] = &[
 ];
 /// Rows a second, each with a transaction of its own. The hostile pipeline has as many, and a third of them are poison.
 const RATE: u64 = 1000;
-/// Rows before those that are measured: a wasteful guest is known for it by then.
-const WARM: i64 = 8 * RATE as i64;
+/// Rows before those that are measured: a wasteful guest is known for it by then, and a phase has begun.
+const WARM: i64 = 18 * RATE as i64;
 /// At most, however few seconds were clean. Half of them while the guest is frozen, where it is.
 const MEASURED: i64 = 240 * RATE as i64;
 /// So many clean seconds of each kind are enough.
 const ENOUGH: u32 = 40;
 /// A guest is frozen for so long, and then not. Longer than it rests, or its rests would fall into the time that it is frozen anyway.
-const PHASE_US: i64 = 5_000_000;
+const PHASE_US: i64 = 10_000_000;
 /// Rows of the first second after that are of neither kind.
 const SETTLE_US: i64 = SECOND_US;
 const SECOND_US: i64 = 1_000_000;
