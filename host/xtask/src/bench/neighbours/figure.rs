@@ -171,6 +171,7 @@ fn each<'a>(runs: impl IntoIterator<Item = &'a Figure>, frozen: bool) -> Vec<i64
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::neighbours::{PHASE_US, SETTLE_US};
 
     /// As many seconds as there are ages, each of a thousand rows.
     fn figure(guest: &'static str, alternates: bool, ages: &[&dyn Fn(usize) -> i64]) -> Figure {
@@ -197,15 +198,18 @@ mod tests {
         );
     }
 
+    /// Seconds of a phase that tell something.
+    const SETTLED: usize = ((PHASE_US - SETTLE_US) / SECOND_US) as usize;
+
     #[test]
     fn where_it_is_frozen_a_guest_is_compared_with_the_seconds_without_it() {
         // nobody knows what the first second of a phase shows
         let (frozen, runs, settles) = (|_: usize| 1000, |_: usize| 1500, |n: usize| n as i64);
-        let figure =
-            figure("loop", true, &[&settles, &frozen, &frozen, &frozen, &frozen, &settles, &runs, &runs, &runs, &runs]);
+        let phase = |usual| std::iter::once(&settles as &dyn Fn(usize) -> i64).chain([usual; SETTLED]);
+        let figure = figure("loop", true, &phase(&frozen).chain(phase(&runs)).collect::<Vec<_>>());
         let text = table(&[figure]);
         assert!(
-            text.ends_with("loop              1.50    1.00  +50.0 %   0.1  +50.2 %       4  1.50/1.00\n"),
+            text.ends_with("loop              1.50    1.00  +50.0 %   0.1  +50.2 %       9  1.50/1.00\n"),
             "{text}"
         );
     }
